@@ -1,0 +1,1 @@
+"""Media to symbols and back, one modality a file."""

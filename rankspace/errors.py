@@ -1,0 +1,129 @@
+"""Everything that can go wrong on purpose, in one tree.
+
+    RankspaceError
+    ├── InvalidInput              the caller sent what can never work; `field` names the culprit
+    │   ├── UnknownModality
+    │   ├── MalformedMedia        the bytes are not what they say they are
+    │   ├── LimitExceeded         well formed, but larger than this service takes
+    │   └── InvalidConfig
+    ├── NotFound                  no such stream, job, model or alias
+    ├── AlreadyExists             the name is taken by something else
+    │   └── ContentConflict       this offset holds other content
+    ├── Refused                   right request, wrong state
+    │   ├── OffsetGap             the append is not the next one; `expected` is
+    │   ├── StreamFinalized
+    │   └── Fenced                a newer writer has taken the stream
+    ├── Denied                    who asks is unknown or may not
+    ├── Overloaded                try again after `retry_after_s`
+    ├── Cancelled                 stopped because somebody asked
+    ├── NotBuilt                  the wire has it, this version does not
+    ├── Corrupt                   what is stored is not what was written
+    └── Unreachable               the server cannot be reached or went away
+
+Raise the leaf; catch the branch. A message says what is wrong and what would be right, in lower case
+and without a full stop. `services.errors` gives every class its gRPC status; `rankspace.client` turns
+the status back into the same class by its `reason`.
+"""
+
+import re
+from collections.abc import Iterator
+
+
+class RankspaceError(Exception):
+    """Base of all errors raised on purpose; anything else is a bug.
+
+    Errors cross processes, so they must pickle: every argument goes on to `super().__init__`.
+    """
+
+    def __init__(self, message: str, field: str = "", retry_after_s: float = 0.0) -> None:
+        super().__init__(message, field, retry_after_s)
+        self.message = message
+        self.field = field
+        self.retry_after_s = retry_after_s
+
+    def __str__(self) -> str:
+        return self.message
+
+    @classmethod
+    def reason(cls) -> str:
+        """The class name as the UPPER_SNAKE reason of `google.rpc.ErrorInfo` (AIP-193)."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+
+
+class InvalidInput(RankspaceError):
+    """The caller sent what can never work."""
+
+
+class UnknownModality(InvalidInput):
+    """The modality is not one of text, audio, image, video, or the model has not learnt it."""
+
+
+class MalformedMedia(InvalidInput):
+    """The bytes are not what they say they are."""
+
+
+class LimitExceeded(InvalidInput):
+    """Well formed, but larger than this service takes."""
+
+
+class InvalidConfig(InvalidInput):
+    """A setting is missing, unknown or out of range."""
+
+
+class NotFound(RankspaceError):
+    """No such stream, job, model or alias."""
+
+
+class AlreadyExists(RankspaceError):
+    """The name is taken by something else."""
+
+
+class ContentConflict(AlreadyExists):
+    """This offset holds other content than the request."""
+
+
+class Refused(RankspaceError):
+    """A right request in the wrong state."""
+
+
+class OffsetGap(Refused):
+    """The append is not the next one; the message names the offset that is."""
+
+
+class StreamFinalized(Refused):
+    """The stream takes no more samples."""
+
+
+class Fenced(Refused):
+    """A newer writer has taken the stream."""
+
+
+class Denied(RankspaceError):
+    """Who asks is unknown or may not."""
+
+
+class Overloaded(RankspaceError):
+    """Try again after `retry_after_s`."""
+
+
+class Cancelled(RankspaceError):
+    """Stopped because somebody asked."""
+
+
+class NotBuilt(RankspaceError):
+    """The wire has it, this version does not."""
+
+
+class Corrupt(RankspaceError):
+    """What is stored is not what was written."""
+
+
+class Unreachable(RankspaceError):
+    """The server cannot be reached or went away."""
+
+
+def tree(root: type[RankspaceError] = RankspaceError) -> Iterator[type[RankspaceError]]:
+    """Every class of the tree, the root first."""
+    yield root
+    for child in root.__subclasses__():
+        yield from tree(child)

@@ -1,0 +1,1 @@
+"""Untrusted bytes to bounded arrays and back."""
