@@ -11,30 +11,20 @@ audio at `AUDIO_RATE_HZ`; uint8 [H, W, 3] rows of a picture (any H, one W); list
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rankspace.media.clip import AUDIO_RATE_HZ as AUDIO_RATE_HZ
+from rankspace.media.clip import TimedFrame as TimedFrame
 from rankspace.media.sample import Modality
 
 Symbols = NDArray[np.int32]
 In = TypeVar("In", contravariant=True)
 Out = TypeVar("Out", covariant=True)
 Media = TypeVar("Media")
-
-AUDIO_RATE_HZ = 16_000
-"""The one rate inside: speech loses little above 8 kHz, and mel bands need no more here."""
-
-
-@dataclass(frozen=True, slots=True)
-class TimedFrame:
-    """One decoded video frame."""
-
-    time_us: int
-    pixels: NDArray[np.uint8]  # [H, W, 3]
 
 
 @runtime_checkable
