@@ -1,0 +1,1 @@
+"""Live answers: sessions over a trained network, any modality in, any out."""

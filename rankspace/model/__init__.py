@@ -1,0 +1,1 @@
+"""The selector network: torch starts here."""

@@ -1,0 +1,112 @@
+"""What a training job is told and what it reports: plain data, no torch."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from rankspace.config import Config
+from rankspace.store.catalogue import JobState
+
+Phase = Literal[
+    "queued", "starting", "snapshot", "codecs", "tokens", "counts", "training", "evaluating", "saving",
+    "done",
+]  # fmt: skip
+
+
+class JobConfig(Config):
+    """One training job. `size` and `preset` set the network; all else has a default."""
+
+    streams: tuple[str, ...] = Field(min_length=1, max_length=64)
+    """Streams to learn from; each is one source of the mixture."""
+
+    model: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    """Name under which the result is registered."""
+
+    alias: str = Field(default="default", pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")
+    """Alias that is moved to the result when the job succeeds; empty moves none."""
+
+    preset: Literal["rank", "gpt2"] = "rank"
+    """The network: ours, or the plain baseline."""
+
+    size: Literal["tiny", "small", "base"] = "small"
+    """The one dial: width, depth, heads and rates follow."""
+
+    steps: int = Field(default=600, gt=0, le=1_000_000)
+    """Optimiser steps."""
+
+    batch_symbols: int = Field(default=8192, ge=256, le=1 << 20)
+    """Symbols of one step, over all workers."""
+
+    context: int = Field(default=256, ge=32, le=8192)
+    """Longest sequence the network is trained on, in symbols."""
+
+    learning_rate: float = Field(default=1.0, gt=0, le=10)
+    """Multiplies the size's own learning rates."""
+
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Same seed, snapshot and machine: same model, bit for bit."""
+
+    augment: bool = True
+    """Shift, turn, scale and colour pictures, and shift, stretch and mix noise into sound, anew for every
+    use; off trains on what was sent."""
+
+    workers: int = Field(default=1, gt=0, le=1024)
+    """Processes that share every step."""
+
+    evaluate_every: int = Field(default=100, gt=0)
+    """Steps between two measurements of the held-out loss."""
+
+    patience: int = Field(default=5, ge=0)
+    """Stop after so many measurements without a better held-out loss; 0 never stops early."""
+
+    checkpoint_every: int = Field(default=200, gt=0)
+    """Steps between two checkpoints that a job can resume from."""
+
+
+class Event(Config):
+    """What a job reports. Later events supersede earlier ones; none is ever changed."""
+
+    phase: Phase
+    """What the job is doing."""
+
+    state: JobState = "running"
+    """Where the job stands."""
+
+    step: int = 0
+    """Steps done."""
+
+    steps: int = 0
+    """Steps planned."""
+
+    progress: float = Field(default=0.0, ge=0, le=1)
+    """Share of the present phase that is done."""
+
+    loss: float | None = None
+    """Smoothed training loss, nats per symbol."""
+
+    held_out_loss: float | None = None
+    """Loss on samples that never train, nats per symbol."""
+
+    source_losses: dict[str, float] = {}
+    """Smoothed loss of each source, nats per symbol."""
+
+    source_weights: dict[str, float] = {}
+    """Share of each source in what is drawn next; sums to 1."""
+
+    betas: dict[str, float] = {}
+    """Every inverse temperature in the system by name, such as "mixture" and "output"."""
+
+    metrics: dict[str, float] = {}
+    """Figures by name, such as "birth_loss"."""
+
+    symbols_per_s: float = 0.0
+    """Training throughput."""
+
+    eta_s: float = 0.0
+    """Seconds the job still needs, as far as is known."""
+
+    message: str = ""
+    """A sentence for people."""
+
+    warnings: tuple[str, ...] = ()
+    """Names of what looks wrong."""
