@@ -1,0 +1,1 @@
+"""The outside: transport, processes and the command line. No mathematics."""
