@@ -91,6 +91,26 @@ class Stream(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -99,9 +119,10 @@ class Stream(_message.Message):
     REJECTED_SAMPLES_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     WRITER_EPOCH_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"streams/{stream}", where {stream} is 1 to 63 characters of a-z 0-9 -, not beginning with -."""
+    """"streams/{stream}", where {stream} is 1 to 63 characters of a-z 0-9 . _ -, the first a letter or digit."""
     description: _builtins.str
     """For people, at most 256 bytes."""
     state: Global___StreamState.ValueType
@@ -114,11 +135,15 @@ class Stream(_message.Message):
     """Media bytes of its samples, as sent."""
     writer_epoch: _builtins.int
     """The highest writer epoch seen; see AppendSetup.writer_epoch."""
-    etag: _builtins.str
-    """Changes with every change of the resource; pass it back to change only what you have seen."""
+    digest: _builtins.str
+    """SHA-256 chained over all its samples, in lower-case hexadecimal: equal digests, equal streams."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
+
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and programs."""
 
     def __init__(
         self,
@@ -131,11 +156,12 @@ class Stream(_message.Message):
         rejected_samples: _builtins.int = ...,
         bytes: _builtins.int = ...,
         writer_epoch: _builtins.int = ...,
-        etag: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "etag", b"etag", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "state", b"state", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "digest", b"digest", "labels", b"labels", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "state", b"state", "writer_epoch", b"writer_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,25 +173,47 @@ class CreateStreamRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STREAM_ID_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
-    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """The {stream} of its name."""
     description: _builtins.str
     """For people, at most 256 bytes."""
-    request_id: _builtins.str
-    """A UUID that makes the request idempotent; empty: it is not."""
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and programs: at most 32, keys 1 to 64 bytes, values at most 256."""
+
     def __init__(
         self,
         *,
         stream_id: _builtins.str = ...,
         description: _builtins.str = ...,
-        request_id: _builtins.str = ...,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "request_id", b"request_id", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,20 +350,16 @@ class FinalizeStreamRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"streams/{stream}"."""
-    etag: _builtins.str
-    """Refused as ABORTED if the stream's is another; empty: not checked."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -352,20 +396,16 @@ class DeleteStreamRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"streams/{stream}"."""
-    etag: _builtins.str
-    """Refused as ABORTED if the stream's is another; empty: not checked."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,16 +476,19 @@ class AppendSetup(_message.Message):
     CLIENT_ID_FIELD_NUMBER: _builtins.int
     WRITER_EPOCH_FIELD_NUMBER: _builtins.int
     DURABILITY_FIELD_NUMBER: _builtins.int
+    TAKE_OVER_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """"streams/{stream}"; must exist."""
     client_id: _builtins.str
     """The writer's own name, at most 128 bytes, for logs and for handing a stream over after a reconnect."""
     writer_epoch: _builtins.int
-    """Fencing: a writer that comes with a number greater than the stream's takes the stream over, and older writers are
-    refused as FENCED from then on. 0: take no part; the offsets alone keep writers apart.
+    """Fencing: a writer that comes with an epoch above the stream's takes the stream over, and writers of older epochs are
+    refused as FENCED from then on. 0: take no part; the offsets alone keep such writers apart.
     """
     durability: Global___Durability.ValueType
     """What an acknowledgement should promise."""
+    take_over: _builtins.bool
+    """Take the stream over with the next epoch, whatever it is; the ack tells it. `writer_epoch` must then be 0."""
     def __init__(
         self,
         *,
@@ -453,10 +496,11 @@ class AppendSetup(_message.Message):
         client_id: _builtins.str = ...,
         writer_epoch: _builtins.int = ...,
         durability: Global___Durability.ValueType = ...,
+        take_over: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "durability", b"durability", "stream", b"stream", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_id", b"client_id", "durability", b"durability", "stream", b"stream", "take_over", b"take_over", "writer_epoch", b"writer_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -846,37 +890,59 @@ class StoredSample(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OFFSET_FIELD_NUMBER: _builtins.int
-    APPEND_TIME_FIELD_NUMBER: _builtins.int
     SAMPLE_FIELD_NUMBER: _builtins.int
     REJECTED_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """Its place."""
     @_builtins.property
-    def append_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was appended."""
-
-    @_builtins.property
     def sample(self) -> _media_pb2.Sample:
         """The sample as sent."""
 
     @_builtins.property
-    def rejected(self) -> _problem_pb2.Problem:
-        """Why it was refused."""
+    def rejected(self) -> Global___RejectedSample:
+        """A sample that was refused."""
 
     def __init__(
         self,
         *,
         offset: _builtins.int = ...,
-        append_time: _timestamp_pb2.Timestamp | None = ...,
         sample: _media_pb2.Sample | None = ...,
-        rejected: _problem_pb2.Problem | None = ...,
+        rejected: Global___RejectedSample | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time", "content", b"content", "rejected", b"rejected", "sample", b"sample"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "rejected", b"rejected", "sample", b"sample"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["append_time", b"append_time", "content", b"content", "offset", b"offset", "rejected", b"rejected", "sample", b"sample"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content", b"content", "offset", b"offset", "rejected", b"rejected", "sample", b"sample"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["sample", "rejected"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_content) -> _WhichOneofReturnType_content | None: ...
 
 Global___StoredSample: _TypeAlias = StoredSample  # noqa: Y015
+
+@_typing.final
+class RejectedSample(_message.Message):
+    """What is left of a sample that was refused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAMPLE_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    sample_id: _builtins.str
+    """Its own name."""
+    @_builtins.property
+    def problem(self) -> _problem_pb2.Problem:
+        """Why."""
+
+    def __init__(
+        self,
+        *,
+        sample_id: _builtins.str = ...,
+        problem: _problem_pb2.Problem | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["problem", b"problem", "sample_id", b"sample_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RejectedSample: _TypeAlias = RejectedSample  # noqa: Y015

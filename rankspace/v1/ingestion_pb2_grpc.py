@@ -77,7 +77,7 @@ class IngestionServiceServicer:
     """
 
     def CreateStream(self, request, context):
-        """Makes a stream. Repeating it with the same request_id returns the stream made before.
+        """Makes a stream. A name that is taken is ALREADY_EXISTS, so after a lost answer GetStream tells.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

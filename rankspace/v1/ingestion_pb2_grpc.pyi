@@ -45,7 +45,7 @@ class IngestionServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> IngestionServiceAsyncStub: ...
     CreateStream: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.CreateStreamRequest, _ingestion_pb2.CreateStreamResponse]
-    """Makes a stream. Repeating it with the same request_id returns the stream made before."""
+    """Makes a stream. A name that is taken is ALREADY_EXISTS, so after a lost answer GetStream tells."""
     GetStream: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.GetStreamRequest, _ingestion_pb2.GetStreamResponse]
     """Returns one stream."""
     ListStreams: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.ListStreamsRequest, _ingestion_pb2.ListStreamsResponse]
@@ -68,7 +68,7 @@ class IngestionServiceAsyncStub(IngestionServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateStream: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.CreateStreamRequest, _ingestion_pb2.CreateStreamResponse]  # type: ignore[assignment]
-    """Makes a stream. Repeating it with the same request_id returns the stream made before."""
+    """Makes a stream. A name that is taken is ALREADY_EXISTS, so after a lost answer GetStream tells."""
     GetStream: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.GetStreamRequest, _ingestion_pb2.GetStreamResponse]  # type: ignore[assignment]
     """Returns one stream."""
     ListStreams: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.ListStreamsRequest, _ingestion_pb2.ListStreamsResponse]  # type: ignore[assignment]
@@ -94,7 +94,7 @@ class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _ingestion_pb2.CreateStreamRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_ingestion_pb2.CreateStreamResponse, _abc.Awaitable[_ingestion_pb2.CreateStreamResponse]]:
-        """Makes a stream. Repeating it with the same request_id returns the stream made before."""
+        """Makes a stream. A name that is taken is ALREADY_EXISTS, so after a lost answer GetStream tells."""
 
     @_abc_1.abstractmethod
     def GetStream(

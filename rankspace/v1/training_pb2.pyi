@@ -295,7 +295,6 @@ class Job(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"jobs/{job}"; the id is the server's."""
     state: Global___JobState.ValueType
@@ -304,8 +303,6 @@ class Job(_message.Message):
     """The revision of its latest event."""
     model_version: _builtins.str
     """"models/{model}/versions/{version}" once registered."""
-    etag: _builtins.str
-    """Changes with every change of the resource."""
     @_builtins.property
     def config(self) -> Global___JobConfig:
         """What was asked."""
@@ -343,11 +340,10 @@ class Job(_message.Message):
         snapshot: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         model_version: _builtins.str = ...,
         problem: _problem_pb2.Problem | None = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "event", b"event", "problem", b"problem", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "etag", b"etag", "event", b"event", "model_version", b"model_version", "name", b"name", "problem", b"problem", "revision", b"revision", "snapshot", b"snapshot", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "event", b"event", "model_version", b"model_version", "name", b"name", "problem", b"problem", "revision", b"revision", "snapshot", b"snapshot", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
