@@ -4,7 +4,8 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test bench check protos lock clean
 
-BIN := .venv/bin
+# Tools find each other (protoc its plugins, tests buf) without an activated environment.
+RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
 
 help: ## list the targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -13,26 +14,26 @@ setup: ## create or update .venv from requirements.lock; nothing to do costs not
 	@bash .ci/setup
 
 demo: setup ## run the main job on the built-in sample; prints the figures and where the report is
-	@$(BIN)/rankspace demo
+	@$(RUN) rankspace demo
 
 test: setup ## run every test
-	@$(BIN)/python -m pytest
+	@$(RUN) python -m pytest
 
 bench: setup ## answer one question of benchmarks/ with figures: make bench NAME=codecs
 	@if [ -z "$(NAME)" ] || [ ! -f "benchmarks/$(NAME).py" ]; then \
 	  echo "usage: make bench NAME=…, where NAME is one of:" $$(cd benchmarks && ls *.py | sed 's/\.py$$//' | grep -v '^_') >&2; \
 	  exit 2; \
 	fi
-	@$(BIN)/python -m benchmarks.$(NAME)
+	@$(RUN) python -m benchmarks.$(NAME)
 
 check: setup ## lint, spelling, protos, floors, types: all of .ci/run but the tests
 	@bash .ci/run check
 
 protos: setup ## write rankspace/v1 anew from protos/
-	@$(BIN)/python protos/generate.py
+	@$(RUN) python protos/generate.py
 
 lock: setup ## choose versions anew: pyproject.toml -> requirements.lock
-	@$(BIN)/python -m uv pip compile --universal --no-emit-index-url --generate-hashes \
+	@$(RUN) python -m uv pip compile --universal --no-emit-index-url --generate-hashes \
 	  --python-version 3.11 pyproject.toml --group dev -o requirements.lock
 
 clean: ## remove what tools left behind, the environment included; data stay
