@@ -5,12 +5,14 @@ tests/test_generated.py fails when it is stale.
 """
 
 import sys
+import sysconfig
 from importlib.resources import files
 from pathlib import Path
 
 from grpc_tools import protoc
 
 PROTOS = Path(__file__).parent
+PLUGINS = Path(sysconfig.get_path("scripts"))  # of this environment, whatever PATH says
 
 
 def generate(out: Path) -> None:
@@ -21,6 +23,8 @@ def generate(out: Path) -> None:
             "protoc",
             f"-I{PROTOS}",
             f"-I{files('grpc_tools') / '_proto'}",
+            f"--plugin=protoc-gen-mypy={PLUGINS / 'protoc-gen-mypy'}",
+            f"--plugin=protoc-gen-mypy_grpc={PLUGINS / 'protoc-gen-mypy_grpc'}",
             f"--python_out={out}",
             f"--mypy_out=quiet:{out}",
             f"--grpc_python_out={out}",

@@ -143,3 +143,35 @@ class Delta:
 
     traces: tuple[Trace, ...] = ()
     usage: Usage | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """One vector for all the parts that were given."""
+
+    vector: tuple[float, ...]
+    """Of length 1; those of one model version compare by their inner product."""
+
+    model: str
+    """The version that made it, as name@version."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartScore:
+    """How well one part was predicted."""
+
+    symbols: int
+    bits: float
+    """Bits the model needs for all of them."""
+
+    prior_bits: float
+    """Bits the memory alone needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """How well each part was predicted after those before it."""
+
+    parts: tuple[PartScore, ...]
+    model: str
+    """The version that was asked, as name@version."""

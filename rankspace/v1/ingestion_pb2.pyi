@@ -762,7 +762,6 @@ class ReadSamplesRequest(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
-    WITHOUT_MEDIA_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """"streams/{stream}"."""
     offset: _builtins.int
@@ -771,8 +770,6 @@ class ReadSamplesRequest(_message.Message):
     """Samples to return at most; 0: all there are."""
     follow: _builtins.bool
     """At the end, wait for more until the stream is finalized."""
-    without_media: _builtins.bool
-    """Leave media bytes out and send what describes them only."""
     @_builtins.property
     def filter(self) -> Global___ReadFilter:
         """Which samples are wanted."""
@@ -785,11 +782,10 @@ class ReadSamplesRequest(_message.Message):
         limit: _builtins.int = ...,
         follow: _builtins.bool = ...,
         filter: Global___ReadFilter | None = ...,
-        without_media: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "follow", b"follow", "limit", b"limit", "offset", b"offset", "stream", b"stream", "without_media", b"without_media"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "follow", b"follow", "limit", b"limit", "offset", b"offset", "stream", b"stream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,177 @@
+"""What the services ask of the machine behind them, in the library's own types.
+
+An engine is what `services.local` and, on a cluster, the same with other parts behind it, offer: the
+store, the trainer and the models, made asynchronous. Everything slow runs in threads or processes of
+the engine's own, so that no call holds up another. Every refusal is a leaf of `rankspace.errors`.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig
+from rankspace.media.sample import Part, Sample
+from rankspace.store.entries import (
+    Alias,
+    Appended,
+    Job,
+    JobEvent,
+    ModelVersion,
+    Page,
+    Rejected,
+    Stream,
+    Wish,
+)
+from rankspace.training.job import JobConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which offsets of a stream to read."""
+
+    start: int = 0
+    """The first offset."""
+
+    follow: bool = False
+    """At the end, wait for more until the stream is finalized."""
+
+    rejected: bool = False
+    """Give what is left of refused samples too."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """The log of samples."""
+
+    async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
+        """Make an empty stream."""
+
+    async def stream(self, name: str) -> Stream:
+        """One stream."""
+
+    async def streams(self, size: int, token: str) -> Page[Stream]:
+        """A page of streams by name."""
+
+    async def finalize_stream(self, name: str) -> Stream:
+        """Close a stream for good."""
+
+    async def delete_stream(self, name: str) -> None:
+        """Remove a stream and its samples."""
+
+    async def claim(self, name: str, epoch: int) -> int:
+        """Fence writers older than `epoch` (0: than a new one); the epoch to write with."""
+
+    async def append(
+        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+    ) -> Appended:
+        """Compare and append in one transaction; durable when it returns."""
+
+    def read(self, stream: str, window: Window) -> AsyncIterator[tuple[int, Sample | Rejected]]:
+        """Samples in the order of their offsets, in bounded memory."""
+
+
+@runtime_checkable
+class Jobs(Protocol):
+    """Training jobs."""
+
+    async def create_job(self, config: JobConfig, request_id: str) -> Job:
+        """Submit a job and start it when its turn comes; the earlier one if the request was seen."""
+
+    async def job(self, job_id: str) -> Job:
+        """One job."""
+
+    async def jobs(self, size: int, token: str) -> Page[Job]:
+        """A page of jobs, the newest first."""
+
+    async def wish(self, job_id: str, wish: Wish) -> Job:
+        """Ask a job to run (again), to pause or to be cancelled."""
+
+    def watch(self, job_id: str, after: int) -> AsyncIterator[JobEvent]:
+        """Every event after a revision, until the job is over."""
+
+
+@runtime_checkable
+class Models(Protocol):
+    """The registry. A reference is an alias, a name (its newest version) or name@version."""
+
+    async def models(self, size: int, token: str) -> Page[ModelVersion]:
+        """The newest version of every model, by name."""
+
+    async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
+        """A page of a model's versions, the newest first."""
+
+    async def model(self, reference: str) -> ModelVersion:
+        """What a reference means now."""
+
+    async def aliases(self, size: int, token: str) -> Page[Alias]:
+        """A page of aliases by name."""
+
+    async def promote(self, alias: str, reference: str) -> Alias:
+        """Move an alias to a version, making the alias if there is none."""
+
+    async def roll_back(self, alias: str) -> Alias:
+        """Move an alias to what it meant before."""
+
+
+@runtime_checkable
+class Session(Protocol):
+    """One conversation with one model version. One call at a time, but for `interrupt`."""
+
+    @property
+    def session_id(self) -> str:
+        """Names it in logs and feedback."""
+
+    @property
+    def model(self) -> str:
+        """The version in use, as name@version."""
+
+    async def hear(self, part: Part) -> None:
+        """Take the next part."""
+
+    def answer(self, ask: Ask) -> AsyncIterator[Delta]:
+        """The answer as it is made; the last delta is final."""
+
+    def interrupt(self) -> None:
+        """End the answer that is being made, if one is: its next delta is final."""
+
+    async def close(self) -> None:
+        """Free what the session holds."""
+
+
+@runtime_checkable
+class Answers(Protocol):
+    """What a trained model can be asked."""
+
+    async def open(self, config: SessionConfig) -> Session:
+        """Start a session; Overloaded when there are too many."""
+
+    async def embed(self, model: str, parts: Sequence[Part]) -> Embedding:
+        """One vector for all parts."""
+
+    async def score(self, model: str, parts: Sequence[Part]) -> Scores:
+        """How well each part is predicted after those before it."""
+
+
+@runtime_checkable
+class Engine(Streams, Jobs, Models, Answers, Protocol):
+    """All of it."""
+
+    async def ready(self) -> None:
+        """Return when the store is open; raise what keeps it from opening."""
+
+    async def close(self) -> None:
+        """Stop jobs at their last checkpoint and close the store. No other call follows."""
+
+
+@runtime_checkable
+class Trainer(Protocol):
+    """Runs jobs of the catalogue somewhere: in this process or on a cluster.
+
+    What should become of a running job it learns from the catalogue, where `Jobs.wish` writes it.
+    """
+
+    async def start(self, job_id: str) -> None:
+        """Run a queued job, or a paused one from its last checkpoint; return once it has begun."""
+
+    async def close(self) -> None:
+        """Stop all jobs at their last checkpoint."""
