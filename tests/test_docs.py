@@ -30,7 +30,7 @@ def configs(root: type[Config] = Config) -> Iterator[type[Config]]:
         yield from configs(child)
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(scope="module")
 def _everything_is_imported() -> None:
     for package in (rankspace, services):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -38,6 +38,7 @@ def _everything_is_imported() -> None:
                 importlib.import_module(module.name)
 
 
+@pytest.mark.usefixtures("_everything_is_imported")
 def test_every_setting_is_explained() -> None:
     silent = [
         f"{kind.__module__}.{kind.__name__}.{name}"
@@ -48,6 +49,7 @@ def test_every_setting_is_explained() -> None:
     assert silent == []
 
 
+@pytest.mark.usefixtures("_everything_is_imported")
 def test_every_limit_stands_in_operations_with_its_default() -> None:
     page = (ROOT / "docs/operations.md").read_text("utf-8")
     rows = set(re.findall(r"^\| `([\w.]+)` \| ([^ |]+)", page, re.MULTILINE))
