@@ -147,7 +147,7 @@ def windows(
     keys = flat.copy()
     for k in range(1, order + 1):
         if k > 1:
-            keys[k - 1 :] |= flat[: len(flat) - k + 1] << np.uint64(bits(order) * (k - 1))
+            keys[k - 1 :] |= flat[: max(len(flat) - k + 1, 0)] << np.uint64(bits(order) * (k - 1))
         whole = place >= max(k - 1, 1)
         yield symbol[whole], keys[whole]
 

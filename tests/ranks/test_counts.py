@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rankspace.errors import Corrupt, InvalidInput
@@ -56,6 +56,7 @@ def test_counting_apart_and_merging_is_counting_together(one: Sequences, two: Se
 
 
 @given(SEQUENCES, st.integers(1, 5))
+@example([[1]], 4)
 def test_counts_are_those_of_a_counter(sequences: Sequences, order: int) -> None:
     counts = counted(sequences, order)
     assert spelt(counts) == [by_hand(sequences, k) for k in range(1, order + 1)]
