@@ -1,8 +1,8 @@
 """What the services ask of the machine behind them, in the library's own types.
 
-An engine is what `services.local` and, on a cluster, the same with other parts behind it, offer: the
-store, the trainer and the models, made asynchronous. Everything slow runs in threads or processes of
-the engine's own, so that no call holds up another. Every refusal is a leaf of `rankspace.errors`.
+An engine is the store, the trainer and the models, made asynchronous: `services.local` is one, on a
+laptop and on a cluster alike. Everything slow runs in threads or processes of its own, so that no
+call holds up another. Every refusal is a leaf of `rankspace.errors`.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -75,7 +75,7 @@ class Jobs(Protocol):
     """Training jobs."""
 
     async def create_job(self, config: JobConfig, request_id: str) -> Job:
-        """Submit a job and start it when its turn comes; the earlier one if the request was seen."""
+        """Submit a job, to start in its turn; the earlier one if the request was seen."""
 
     async def job(self, job_id: str) -> Job:
         """One job."""
@@ -94,17 +94,17 @@ class Jobs(Protocol):
 class Models(Protocol):
     """The registry. A reference is an alias, a name (its newest version) or name@version."""
 
-    async def models(self, size: int, token: str) -> Page[ModelVersion]:
-        """The newest version of every model, by name."""
-
-    async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
-        """A page of a model's versions, the newest first."""
+    async def models(self, name: str, size: int, token: str) -> Page[ModelVersion]:
+        """A page of versions by name and number, of one model or (no name) of all."""
 
     async def model(self, reference: str) -> ModelVersion:
         """What a reference means now."""
 
-    async def aliases(self, size: int, token: str) -> Page[Alias]:
-        """A page of aliases by name."""
+    async def aliases(self) -> tuple[Alias, ...]:
+        """Where every alias stands, by name."""
+
+    async def moves(self, alias: str) -> tuple[Alias, ...]:
+        """How an alias stood after each of its moves, the newest first; at least one."""
 
     async def promote(self, alias: str, reference: str) -> Alias:
         """Move an alias to a version, making the alias if there is none."""

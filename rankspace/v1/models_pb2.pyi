@@ -166,6 +166,7 @@ class Lineage(_message.Message):
     CONFIG_FIELD_NUMBER: _builtins.int
     PARENT_FIELD_NUMBER: _builtins.int
     SOFTWARE_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
     job: _builtins.str
     """"jobs/{job}" that made it; empty: it was imported."""
     parent: _builtins.str
@@ -180,6 +181,10 @@ class Lineage(_message.Message):
     def config(self) -> _struct_pb2.Struct:
         """The settings of the job, by name."""
 
+    @_builtins.property
+    def facts(self) -> _struct_pb2.Struct:
+        """Further facts by name."""
+
     def __init__(
         self,
         *,
@@ -188,10 +193,11 @@ class Lineage(_message.Message):
         config: _struct_pb2.Struct | None = ...,
         parent: _builtins.str = ...,
         software: _builtins.str = ...,
+        facts: _struct_pb2.Struct | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "facts", b"facts"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "job", b"job", "parent", b"parent", "snapshot", b"snapshot", "software", b"software"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "facts", b"facts", "job", b"job", "parent", b"parent", "snapshot", b"snapshot", "software", b"software"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -62,6 +62,34 @@ JOB_STATE_CANCELLED: JobState.ValueType  # 6
 """Over: somebody asked."""
 Global___JobState: _TypeAlias = JobState  # noqa: Y015
 
+class _JobWish:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JobWishEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JobWish.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOB_WISH_UNSPECIFIED: _JobWish.ValueType  # 0
+    """Not said."""
+    JOB_WISH_RUN: _JobWish.ValueType  # 1
+    """To go on to its end."""
+    JOB_WISH_PAUSE: _JobWish.ValueType  # 2
+    """To stop until it is resumed."""
+    JOB_WISH_CANCEL: _JobWish.ValueType  # 3
+    """To stop for good."""
+
+class JobWish(_JobWish, metaclass=_JobWishEnumTypeWrapper):
+    """What is asked of a job."""
+
+JOB_WISH_UNSPECIFIED: JobWish.ValueType  # 0
+"""Not said."""
+JOB_WISH_RUN: JobWish.ValueType  # 1
+"""To go on to its end."""
+JOB_WISH_PAUSE: JobWish.ValueType  # 2
+"""To stop until it is resumed."""
+JOB_WISH_CANCEL: JobWish.ValueType  # 3
+"""To stop for good."""
+Global___JobWish: _TypeAlias = JobWish  # noqa: Y015
+
 class _JobPhase:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -295,6 +323,8 @@ class Job(_message.Message):
     SNAPSHOT_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"jobs/{job}"; the id is the server's."""
     state: Global___JobState.ValueType
@@ -303,6 +333,10 @@ class Job(_message.Message):
     """The revision of its latest event."""
     model_version: _builtins.str
     """"models/{model}/versions/{version}" once registered."""
+    wish: Global___JobWish.ValueType
+    """What was last asked of it, which it does as soon as it can."""
+    request_id: _builtins.str
+    """As in CreateJobRequest."""
     @_builtins.property
     def config(self) -> Global___JobConfig:
         """What was asked."""
@@ -340,10 +374,12 @@ class Job(_message.Message):
         snapshot: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         model_version: _builtins.str = ...,
         problem: _problem_pb2.Problem | None = ...,
+        wish: Global___JobWish.ValueType = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "event", b"event", "problem", b"problem", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "event", b"event", "model_version", b"model_version", "name", b"name", "problem", b"problem", "revision", b"revision", "snapshot", b"snapshot", "state", b"state", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["config", b"config", "create_time", b"create_time", "event", b"event", "model_version", b"model_version", "name", b"name", "problem", b"problem", "request_id", b"request_id", "revision", b"revision", "snapshot", b"snapshot", "state", b"state", "update_time", b"update_time", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
