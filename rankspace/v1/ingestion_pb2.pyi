@@ -202,7 +202,7 @@ class CreateStreamRequest(_message.Message):
     """For people, at most 256 bytes."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For people and programs: at most 32, keys 1 to 64 bytes, values at most 256."""
+        """For people and programs: at most 32, keys and values of at most 1,024 characters."""
 
     def __init__(
         self,

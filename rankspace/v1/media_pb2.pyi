@@ -157,7 +157,7 @@ class Sample(_message.Message):
     PARTS_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     sample_id: _builtins.str
-    """The client's own name for it, 1 to 128 bytes; need not be unique."""
+    """The client's own name for it, 1 to 256 characters; need not be unique."""
     event_time_us: _builtins.int
     """When it happened: microseconds since the Unix epoch; 0 when unknown."""
     @_builtins.property
@@ -166,7 +166,7 @@ class Sample(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Free text for filters, never seen by a model: at most 32, keys 1 to 64 bytes, values at most 256. The label
+        """Free text for filters, never seen by a model: at most 32, keys and values of at most 1,024 characters. The label
         "split" = "valid" keeps the sample out of training; it then measures held-out loss only.
         """
 
@@ -277,11 +277,11 @@ class Audio(_message.Message):
     RATE_HZ_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The bytes, at most 16 MiB, and at most 300 s once decoded."""
+    """The bytes, at most 16 MiB, and at most 600 s once decoded."""
     encoding: Global___Encoding.ValueType
     """WAV, FLAC, OGG, MP3, OPUS or a PCM; unspecified: recognise the file."""
     rate_hz: _builtins.int
-    """Samples per second and channel, 4,000 to 192,000; raw PCM only."""
+    """Samples per second and channel, 1,000 to 192,000; raw PCM only."""
     channels: _builtins.int
     """Interleaved channels, 1 to 8; raw PCM only."""
     def __init__(
@@ -336,12 +336,12 @@ class Video(_message.Message):
     ENCODING_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The file's bytes, at most 16 MiB, and at most 120 s once decoded; empty when `frames` are given."""
+    """The file's bytes, at most 16 MiB, and at most 60 s once decoded; empty when `frames` are given."""
     encoding: Global___Encoding.ValueType
     """MP4, WEBM or GIF for a file, FRAMES for timed pictures; unspecified: recognise the file."""
     @_builtins.property
     def frames(self) -> _containers.RepeatedCompositeFieldContainer[Global___VideoFrame]:
-        """Timed pictures in order of time; at most 1,800."""
+        """Timed pictures in order of time; at most 2,000."""
 
     def __init__(
         self,

@@ -22,38 +22,6 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Model(_message.Message):
-    """A line of versions."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    NAME_FIELD_NUMBER: _builtins.int
-    LATEST_VERSION_FIELD_NUMBER: _builtins.int
-    CREATE_TIME_FIELD_NUMBER: _builtins.int
-    name: _builtins.str
-    """"models/{model}"."""
-    latest_version: _builtins.int
-    """The number of the newest version."""
-    @_builtins.property
-    def create_time(self) -> _timestamp_pb2.Timestamp:
-        """When the first version was registered."""
-
-    def __init__(
-        self,
-        *,
-        name: _builtins.str = ...,
-        latest_version: _builtins.int = ...,
-        create_time: _timestamp_pb2.Timestamp | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "latest_version", b"latest_version", "name", b"name"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Model: _TypeAlias = Model  # noqa: Y015
-
-@_typing.final
 class ModelVersion(_message.Message):
     """One thing learnt, for good: a version never changes."""
 
@@ -86,9 +54,8 @@ class ModelVersion(_message.Message):
     METRICS_FIELD_NUMBER: _builtins.int
     TARGETS_FIELD_NUMBER: _builtins.int
     FILES_FIELD_NUMBER: _builtins.int
-    ALIASES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"models/{model}/versions/{version}"."""
+    """"models/{model}/versions/{version}", where {model} is 1 to 63 characters of a-z 0-9 -, not beginning with -."""
     version: _builtins.int
     """Its number, from 1."""
     @_builtins.property
@@ -109,11 +76,7 @@ class ModelVersion(_message.Message):
 
     @_builtins.property
     def files(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelFile]:
-        """Its files."""
-
-    @_builtins.property
-    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"aliases/{alias}" that point at it."""
+        """Its files, by path."""
 
     def __init__(
         self,
@@ -125,11 +88,10 @@ class ModelVersion(_message.Message):
         metrics: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         targets: _abc.Iterable[_generation_pb2.Target] | None = ...,
         files: _abc.Iterable[Global___ModelFile] | None = ...,
-        aliases: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "lineage", b"lineage"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "create_time", b"create_time", "files", b"files", "lineage", b"lineage", "metrics", b"metrics", "name", b"name", "targets", b"targets", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "files", b"files", "lineage", b"lineage", "metrics", b"metrics", "name", b"name", "targets", b"targets", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -140,26 +102,6 @@ class Lineage(_message.Message):
     """Where a version came from: enough to make it again."""
 
     DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class SnapshotEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     JOB_FIELD_NUMBER: _builtins.int
     SNAPSHOT_FIELD_NUMBER: _builtins.int
@@ -174,8 +116,8 @@ class Lineage(_message.Message):
     software: _builtins.str
     """The version of rankspace that made it."""
     @_builtins.property
-    def snapshot(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """For each {stream} it learnt from, the offset before which samples were read."""
+    def snapshot(self) -> _containers.RepeatedCompositeFieldContainer[Global___SnapshotSource]:
+        """What it learnt from."""
 
     @_builtins.property
     def config(self) -> _struct_pb2.Struct:
@@ -189,7 +131,7 @@ class Lineage(_message.Message):
         self,
         *,
         job: _builtins.str = ...,
-        snapshot: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        snapshot: _abc.Iterable[Global___SnapshotSource] | None = ...,
         config: _struct_pb2.Struct | None = ...,
         parent: _builtins.str = ...,
         software: _builtins.str = ...,
@@ -202,6 +144,40 @@ class Lineage(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Lineage: _TypeAlias = Lineage  # noqa: Y015
+
+@_typing.final
+class SnapshotSource(_message.Message):
+    """A stretch of a stream that was learnt from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    START_OFFSET_FIELD_NUMBER: _builtins.int
+    STOP_OFFSET_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """"streams/{stream}"."""
+    start_offset: _builtins.int
+    """The first offset."""
+    stop_offset: _builtins.int
+    """The offset after the last."""
+    digest: _builtins.str
+    """The stream's digest at `stop_offset`; see Stream.digest."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        start_offset: _builtins.int = ...,
+        stop_offset: _builtins.int = ...,
+        digest: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "start_offset", b"start_offset", "stop_offset", b"stop_offset", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SnapshotSource: _TypeAlias = SnapshotSource  # noqa: Y015
 
 @_typing.final
 class ModelFile(_message.Message):
@@ -241,19 +217,17 @@ class Alias(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
-    HISTORY_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    ROLLED_BACK_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"aliases/{alias}", where {alias} is 1 to 63 characters of a-z 0-9 -, not beginning with -."""
     model_version: _builtins.str
     """"models/{model}/versions/{version}" it points at."""
-    etag: _builtins.str
-    """Changes with every move."""
-    @_builtins.property
-    def history(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """"models/{model}/versions/{version}" it pointed at before, the latest first."""
-
+    revision: _builtins.int
+    """Counts its moves from 1."""
+    rolled_back: _builtins.bool
+    """Its last move went back to what it had meant before."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last moved."""
@@ -263,71 +237,17 @@ class Alias(_message.Message):
         *,
         name: _builtins.str = ...,
         model_version: _builtins.str = ...,
-        history: _abc.Iterable[_builtins.str] | None = ...,
+        revision: _builtins.int = ...,
+        rolled_back: _builtins.bool = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "history", b"history", "model_version", b"model_version", "name", b"name", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "name", b"name", "revision", b"revision", "rolled_back", b"rolled_back", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Alias: _TypeAlias = Alias  # noqa: Y015
-
-@_typing.final
-class ListModelsRequest(_message.Message):
-    """Asks for a page of models."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    PAGE_SIZE_FIELD_NUMBER: _builtins.int
-    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    page_size: _builtins.int
-    """Models on a page, at most 1,000; 0: 100."""
-    page_token: _builtins.str
-    """From the page before; empty: the first page."""
-    def __init__(
-        self,
-        *,
-        page_size: _builtins.int = ...,
-        page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListModelsRequest: _TypeAlias = ListModelsRequest  # noqa: Y015
-
-@_typing.final
-class ListModelsResponse(_message.Message):
-    """A page of models."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    MODELS_FIELD_NUMBER: _builtins.int
-    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
-    next_page_token: _builtins.str
-    """For the next page; empty: this is the last."""
-    @_builtins.property
-    def models(self) -> _containers.RepeatedCompositeFieldContainer[Global___Model]:
-        """They."""
-
-    def __init__(
-        self,
-        *,
-        models: _abc.Iterable[Global___Model] | None = ...,
-        next_page_token: _builtins.str = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["models", b"models", "next_page_token", b"next_page_token"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ListModelsResponse: _TypeAlias = ListModelsResponse  # noqa: Y015
 
 @_typing.final
 class GetModelVersionRequest(_message.Message):
@@ -337,7 +257,7 @@ class GetModelVersionRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """"models/{model}/versions/{version}", "models/{model}" for the newest, or "aliases/{alias}"."""
+    """"models/{model}/versions/{version}", "aliases/{alias}", or "models/{model}" for the newest version."""
     def __init__(
         self,
         *,
@@ -385,7 +305,7 @@ class ListModelVersionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """"models/{model}"."""
+    """"models/{model}", or "models/-" for all."""
     page_size: _builtins.int
     """Versions on a page, at most 1,000; 0: 100."""
     page_token: _builtins.str
@@ -434,15 +354,67 @@ class ListModelVersionsResponse(_message.Message):
 Global___ListModelVersionsResponse: _TypeAlias = ListModelVersionsResponse  # noqa: Y015
 
 @_typing.final
+class GetAliasRequest(_message.Message):
+    """Asks for one alias."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"aliases/{alias}"."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAliasRequest: _TypeAlias = GetAliasRequest  # noqa: Y015
+
+@_typing.final
+class GetAliasResponse(_message.Message):
+    """The alias found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ALIAS_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def alias(self) -> Global___Alias:
+        """It."""
+
+    @_builtins.property
+    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alias]:
+        """How it stood after each of its moves, the latest first."""
+
+    def __init__(
+        self,
+        *,
+        alias: Global___Alias | None = ...,
+        history: _abc.Iterable[Global___Alias] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "history", b"history"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAliasResponse: _TypeAlias = GetAliasResponse  # noqa: Y015
+
+@_typing.final
 class ListAliasesRequest(_message.Message):
-    """Asks for a page of aliases."""
+    """Asks for aliases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Aliases on a page, at most 1,000; 0: 100."""
+    """Aliases on a page, at most 1,000; 0: 100. Reserved: all are sent."""
     page_token: _builtins.str
     """From the page before; empty: the first page."""
     def __init__(
@@ -495,23 +467,19 @@ class PromoteAliasRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     MODEL_VERSION_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"aliases/{alias}"."""
     model_version: _builtins.str
     """"models/{model}/versions/{version}" to point at."""
-    etag: _builtins.str
-    """Refused as ABORTED if the alias's is another; empty: not checked."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         model_version: _builtins.str = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "model_version", b"model_version", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -548,20 +516,16 @@ class RollBackAliasRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
-    ETAG_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"aliases/{alias}"."""
-    etag: _builtins.str
-    """Refused as ABORTED if the alias's is another; empty: not checked."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
-        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

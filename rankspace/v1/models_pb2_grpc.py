@@ -35,11 +35,6 @@ class ModelServiceStub:
         Args:
             channel: A grpc.Channel.
         """
-        self.ListModels = channel.unary_unary(
-                '/rankspace.v1.ModelService/ListModels',
-                request_serializer=rankspace_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
-                response_deserializer=rankspace_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
-                _registered_method=True)
         self.GetModelVersion = channel.unary_unary(
                 '/rankspace.v1.ModelService/GetModelVersion',
                 request_serializer=rankspace_dot_v1_dot_models__pb2.GetModelVersionRequest.SerializeToString,
@@ -49,6 +44,11 @@ class ModelServiceStub:
                 '/rankspace.v1.ModelService/ListModelVersions',
                 request_serializer=rankspace_dot_v1_dot_models__pb2.ListModelVersionsRequest.SerializeToString,
                 response_deserializer=rankspace_dot_v1_dot_models__pb2.ListModelVersionsResponse.FromString,
+                _registered_method=True)
+        self.GetAlias = channel.unary_unary(
+                '/rankspace.v1.ModelService/GetAlias',
+                request_serializer=rankspace_dot_v1_dot_models__pb2.GetAliasRequest.SerializeToString,
+                response_deserializer=rankspace_dot_v1_dot_models__pb2.GetAliasResponse.FromString,
                 _registered_method=True)
         self.ListAliases = channel.unary_unary(
                 '/rankspace.v1.ModelService/ListAliases',
@@ -76,13 +76,6 @@ class ModelServiceServicer:
     """Models, their versions and aliases.
     """
 
-    def ListModels(self, request, context):
-        """Lists models in the order of their names.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
     def GetModelVersion(self, request, context):
         """Returns one version of a model.
         """
@@ -91,14 +84,21 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListModelVersions(self, request, context):
-        """Lists versions of a model, the newest first.
+        """Lists versions of one model or of all, by name and number.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetAlias(self, request, context):
+        """Returns one alias and its history.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListAliases(self, request, context):
-        """Lists aliases in the order of their names.
+        """Lists aliases by name.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +112,7 @@ class ModelServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RollBackAlias(self, request, context):
-        """Points an alias back at the version it had before.
+        """Points an alias back at what it meant before; again, at what it meant before that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -128,11 +128,6 @@ class ModelServiceServicer:
 
 def add_ModelServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
-            'ListModels': grpc.unary_unary_rpc_method_handler(
-                    servicer.ListModels,
-                    request_deserializer=rankspace_dot_v1_dot_models__pb2.ListModelsRequest.FromString,
-                    response_serializer=rankspace_dot_v1_dot_models__pb2.ListModelsResponse.SerializeToString,
-            ),
             'GetModelVersion': grpc.unary_unary_rpc_method_handler(
                     servicer.GetModelVersion,
                     request_deserializer=rankspace_dot_v1_dot_models__pb2.GetModelVersionRequest.FromString,
@@ -142,6 +137,11 @@ def add_ModelServiceServicer_to_server(servicer, server):
                     servicer.ListModelVersions,
                     request_deserializer=rankspace_dot_v1_dot_models__pb2.ListModelVersionsRequest.FromString,
                     response_serializer=rankspace_dot_v1_dot_models__pb2.ListModelVersionsResponse.SerializeToString,
+            ),
+            'GetAlias': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAlias,
+                    request_deserializer=rankspace_dot_v1_dot_models__pb2.GetAliasRequest.FromString,
+                    response_serializer=rankspace_dot_v1_dot_models__pb2.GetAliasResponse.SerializeToString,
             ),
             'ListAliases': grpc.unary_unary_rpc_method_handler(
                     servicer.ListAliases,
@@ -174,33 +174,6 @@ def add_ModelServiceServicer_to_server(servicer, server):
 class ModelService:
     """Models, their versions and aliases.
     """
-
-    @staticmethod
-    def ListModels(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/rankspace.v1.ModelService/ListModels',
-            rankspace_dot_v1_dot_models__pb2.ListModelsRequest.SerializeToString,
-            rankspace_dot_v1_dot_models__pb2.ListModelsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
 
     @staticmethod
     def GetModelVersion(request,
@@ -246,6 +219,33 @@ class ModelService:
             '/rankspace.v1.ModelService/ListModelVersions',
             rankspace_dot_v1_dot_models__pb2.ListModelVersionsRequest.SerializeToString,
             rankspace_dot_v1_dot_models__pb2.ListModelVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAlias(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rankspace.v1.ModelService/GetAlias',
+            rankspace_dot_v1_dot_models__pb2.GetAliasRequest.SerializeToString,
+            rankspace_dot_v1_dot_models__pb2.GetAliasResponse.FromString,
             options,
             channel_credentials,
             insecure,

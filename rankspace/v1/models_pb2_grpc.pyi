@@ -33,18 +33,18 @@ class ModelServiceStub:
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ModelServiceAsyncStub: ...
-    ListModels: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]
-    """Lists models in the order of their names."""
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelVersionRequest, _models_pb2.GetModelVersionResponse]
     """Returns one version of a model."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]
-    """Lists versions of a model, the newest first."""
+    """Lists versions of one model or of all, by name and number."""
+    GetAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetAliasRequest, _models_pb2.GetAliasResponse]
+    """Returns one alias and its history."""
     ListAliases: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]
-    """Lists aliases in the order of their names."""
+    """Lists aliases by name."""
     PromoteAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.PromoteAliasRequest, _models_pb2.PromoteAliasResponse]
     """Points an alias at a version, making the alias if there is none."""
     RollBackAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.RollBackAliasRequest, _models_pb2.RollBackAliasResponse]
-    """Points an alias back at the version it had before."""
+    """Points an alias back at what it meant before; again, at what it meant before that."""
     ExportModelVersion: _grpc.UnaryStreamMultiCallable[_models_pb2.ExportModelVersionRequest, _models_pb2.ExportModelVersionResponse]
     """Sends the files of a version: first the version with its list of files, then their bytes in that order."""
 
@@ -53,31 +53,23 @@ class ModelServiceAsyncStub(ModelServiceStub):
     """Models, their versions and aliases."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
-    ListModels: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelsRequest, _models_pb2.ListModelsResponse]  # type: ignore[assignment]
-    """Lists models in the order of their names."""
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelVersionRequest, _models_pb2.GetModelVersionResponse]  # type: ignore[assignment]
     """Returns one version of a model."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
-    """Lists versions of a model, the newest first."""
+    """Lists versions of one model or of all, by name and number."""
+    GetAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.GetAliasRequest, _models_pb2.GetAliasResponse]  # type: ignore[assignment]
+    """Returns one alias and its history."""
     ListAliases: _aio.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]  # type: ignore[assignment]
-    """Lists aliases in the order of their names."""
+    """Lists aliases by name."""
     PromoteAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.PromoteAliasRequest, _models_pb2.PromoteAliasResponse]  # type: ignore[assignment]
     """Points an alias at a version, making the alias if there is none."""
     RollBackAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.RollBackAliasRequest, _models_pb2.RollBackAliasResponse]  # type: ignore[assignment]
-    """Points an alias back at the version it had before."""
+    """Points an alias back at what it meant before; again, at what it meant before that."""
     ExportModelVersion: _aio.UnaryStreamMultiCallable[_models_pb2.ExportModelVersionRequest, _models_pb2.ExportModelVersionResponse]  # type: ignore[assignment]
     """Sends the files of a version: first the version with its list of files, then their bytes in that order."""
 
 class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
     """Models, their versions and aliases."""
-
-    @_abc_1.abstractmethod
-    def ListModels(
-        self,
-        request: _models_pb2.ListModelsRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_models_pb2.ListModelsResponse, _abc.Awaitable[_models_pb2.ListModelsResponse]]:
-        """Lists models in the order of their names."""
 
     @_abc_1.abstractmethod
     def GetModelVersion(
@@ -93,7 +85,15 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ListModelVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ListModelVersionsResponse, _abc.Awaitable[_models_pb2.ListModelVersionsResponse]]:
-        """Lists versions of a model, the newest first."""
+        """Lists versions of one model or of all, by name and number."""
+
+    @_abc_1.abstractmethod
+    def GetAlias(
+        self,
+        request: _models_pb2.GetAliasRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_models_pb2.GetAliasResponse, _abc.Awaitable[_models_pb2.GetAliasResponse]]:
+        """Returns one alias and its history."""
 
     @_abc_1.abstractmethod
     def ListAliases(
@@ -101,7 +101,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ListAliasesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ListAliasesResponse, _abc.Awaitable[_models_pb2.ListAliasesResponse]]:
-        """Lists aliases in the order of their names."""
+        """Lists aliases by name."""
 
     @_abc_1.abstractmethod
     def PromoteAlias(
@@ -117,7 +117,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.RollBackAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.RollBackAliasResponse, _abc.Awaitable[_models_pb2.RollBackAliasResponse]]:
-        """Points an alias back at the version it had before."""
+        """Points an alias back at what it meant before; again, at what it meant before that."""
 
     @_abc_1.abstractmethod
     def ExportModelVersion(

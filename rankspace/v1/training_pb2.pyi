@@ -332,7 +332,7 @@ class Job(_message.Message):
     revision: _builtins.int
     """The revision of its latest event."""
     model_version: _builtins.str
-    """"models/{model}/versions/{version}" once registered."""
+    """Reserved: "models/{model}/versions/{version}" once registered."""
     wish: Global___JobWish.ValueType
     """What was last asked of it, which it does as soon as it can."""
     request_id: _builtins.str
@@ -355,11 +355,11 @@ class Job(_message.Message):
 
     @_builtins.property
     def snapshot(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """For each {stream}, the offset before which samples were read; empty before its snapshot."""
+        """Reserved: for each {stream}, the offset before which samples are read."""
 
     @_builtins.property
     def problem(self) -> _problem_pb2.Problem:
-        """Why it failed."""
+        """Reserved: why it failed; until then the latest event's message says it."""
 
     def __init__(
         self,
