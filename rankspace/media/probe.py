@@ -1,0 +1,80 @@
+"""Whether a sample is taken: its form, and what the headers of its parts promise.
+
+Cheap enough for every sample at the door: text is checked whole, of other media only the header is
+read. A part that passes may still turn out damaged when it is decoded.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from rankspace.errors import InvalidInput, MalformedMedia
+from rankspace.media import audio, image, text, video
+from rankspace.media.clip import Probe as Probe
+from rankspace.media.limits import Limits, bounded
+from rankspace.media.magic import RAW, encoding_of
+from rankspace.media.sample import Modality, Part, Sample
+
+_PROBES: Mapping[Modality, Callable[[Part, Limits], Probe]] = MappingProxyType(
+    {"text": text.probe, "audio": audio.probe, "image": image.probe, "video": video.probe}
+)
+_ROLE = re.compile(r"[a-z0-9_-]{0,64}\Z")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_YEAR_9999_US = 253_402_300_800_000_000
+
+
+def probe(part: Part, limits: Limits) -> Probe:
+    """What the part's header says. Raises UnknownModality, MalformedMedia or LimitExceeded."""
+    _check_fields(part, encoding_of(part))
+    return _PROBES[part.modality](part, limits)
+
+
+def check(sample: Sample, limits: Limits) -> tuple[Probe, ...]:
+    """The probes of a sample's parts; an error's `field` is as in "parts[1].data"."""
+    _check_id(sample.sample_id, limits)
+    _check_labels(sample.labels, limits)
+    if not 0 <= sample.event_time_us < _YEAR_9999_US:
+        raise MalformedMedia("the event time is in microseconds from 1970 to 9999", "event_time_us")
+    if not sample.parts:
+        raise MalformedMedia("a sample has at least one part", "parts")
+    bounded("parts", len(sample.parts), limits.parts_per_sample_max, "parts")
+    return tuple(_check_part(at, part, limits) for at, part in enumerate(sample.parts))
+
+
+def _check_part(at: int, part: Part, limits: Limits) -> Probe:
+    try:
+        if not _ROLE.match(part.role):
+            raise MalformedMedia("a role is at most 64 characters of a-z 0-9 - _", "role")
+        return probe(part, limits)
+    except InvalidInput as error:
+        raise type(error)(error.message, f"parts[{at}].{error.field}") from error
+
+
+def _check_fields(part: Part, encoding: str) -> None:
+    """What does not belong to the encoding is a mistake that should be heard of."""
+    if encoding not in RAW and (part.rate_hz or part.channels):
+        raise MalformedMedia("only raw PCM takes a rate and channels", "rate_hz")
+    if (encoding == "frames") != bool(part.frames):
+        raise MalformedMedia('timed pictures come as video with encoding "frames"', "frames")
+    if encoding == "frames" and part.data:
+        raise MalformedMedia("timed pictures come in `frames`, not in `data`", "data")
+
+
+def _check_id(sample_id: str, limits: Limits) -> None:
+    bounded("characters in the sample id", len(sample_id), limits.sample_id_chars_max, "sample_id")
+    if not sample_id or sample_id != sample_id.strip() or _UNPRINTABLE.search(sample_id):
+        raise MalformedMedia(
+            "a sample id is not empty, without control characters and spaces at its ends",
+            "sample_id",
+        )
+
+
+def _check_labels(labels: Mapping[str, str], limits: Limits) -> None:
+    bounded("labels", len(labels), limits.labels_max, "labels")
+    for key, value in labels.items():
+        longest = max(len(key), len(value))
+        bounded("characters in a label", longest, limits.label_chars_max, "labels")
+        if not key or _UNPRINTABLE.search(key) or "\0" in value:
+            raise MalformedMedia(
+                "a label has a name without control characters, and no NUL", "labels"
+            )
