@@ -166,5 +166,7 @@ def _mux_frames(container: OutputContainer, stream: VideoStream, frames: Sequenc
 def _mux_wave(container: OutputContainer, stream: AudioStream, wave: Wave) -> None:
     frame = AudioFrame.from_ndarray(np.clip(wave, -1, 1)[None], format="fltp", layout="mono")
     frame.sample_rate = AUDIO_RATE_HZ
+    frame.pts = 0  # else the encoder's lead-in counts as sound, and all of it comes late
+    frame.time_base = Fraction(1, AUDIO_RATE_HZ)
     container.mux(stream.encode(frame))
     container.mux(stream.encode(None))

@@ -58,6 +58,9 @@ class Limits(Config):
     video_rate_max: float = Field(10.0, gt=0)
     """Frames a second that are kept: what comes faster is thinned out, not refused."""
 
+    video_kept_pixels_max: int = Field(512 * 288, ge=1)
+    """Pixels of a frame that are kept: what is larger is scaled down, not refused."""
+
 
 def bounded(what: str, value: float, most: float, field: str = "data") -> None:
     """Raise LimitExceeded unless value <= most; `what` names the thing and its unit."""

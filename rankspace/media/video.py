@@ -2,13 +2,13 @@
 
 Frames that come faster than `Limits.video_rate_max` are thinned out: time is cut into slots of that
 rate and each slot keeps the first frame that is nearest to it. Times are counted from the first
-frame, and so is the sound. The turn that the file asks for is applied; what is clear in a gif is
-white.
+frame, and so is the sound. Frames of more than `video_kept_pixels_max` are scaled down. The turn
+that the file asks for is applied; what is clear in a gif is white.
 """
 
 from collections.abc import Iterator
 from itertools import pairwise
-from math import floor
+from math import floor, sqrt
 
 import numpy as np
 from av.audio.frame import AudioFrame
@@ -61,7 +61,6 @@ def _header(container: InputContainer, encoding: str, limits: Limits) -> Probe:
     seconds = (container.duration or 0) / 1_000_000
     bounded("seconds of video", seconds, limits.video_seconds_max)
     bounded("frames", stream.frames, limits.video_frames_max)
-    kept = min(stream.frames or limits.video_frames_max, 1 + floor(seconds * limits.video_rate_max))
     sound = container.streams.audio[0] if container.streams.audio else None
     if sound is not None:
         check_shape(sound.sample_rate, sound.channels, limits)
@@ -73,7 +72,7 @@ def _header(container: InputContainer, encoding: str, limits: Limits) -> Probe:
         height=height,
         frames=stream.frames,
         samples=round(seconds * sound.sample_rate) if sound is not None else 0,
-        decoded_bytes=3 * width * height * kept,
+        decoded_bytes=_kept_bytes(width * height, stream.frames, seconds, limits),
     )
 
 
@@ -87,6 +86,15 @@ def _picture(container: InputContainer) -> VideoStream:
                 "the video holds a codec that is not taken; use h264 or vp9", "data"
             )
     return container.streams.video[0]
+
+
+def _kept_bytes(pixels: int, frames: int, seconds: float, limits: Limits) -> int:
+    """What the kept frames will take; refused if that is over the budget."""
+    slots = 1 + floor(seconds * limits.video_rate_max + 0.5)
+    kept = min(frames, slots) if frames else slots
+    size = 3 * min(pixels, limits.video_kept_pixels_max) * kept
+    bounded("bytes of decoded frames", size, limits.decoded_bytes_max)
+    return size
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
@@ -105,6 +113,14 @@ def _media(container: InputContainer, limits: Limits) -> Iterator[VideoFrame | A
         for frame in packet.decode():
             if isinstance(frame, VideoFrame | AudioFrame):
                 yield frame
+
+
+def _shrunk(frame: VideoFrame, limits: Limits) -> Pixels:
+    """The frame's pixels, scaled down with its aspect kept if they are too many."""
+    share = min(1.0, sqrt(limits.video_kept_pixels_max / (frame.width * frame.height)))
+    width, height = max(1, floor(share * frame.width)), max(1, floor(share * frame.height))
+    pixels = frame.to_ndarray(width=width, height=height, format="rgb24", interpolation="AREA")
+    return pixels.astype(np.uint8, copy=False)
 
 
 class _Sieve:
@@ -128,8 +144,8 @@ class _Sieve:
             self.start_s = time_s
         if self.due(time_s - self.start_s):
             _check_size(frame.width, frame.height, self._limits)
-            pixels = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-            self.keep(time_s - self.start_s, np.ascontiguousarray(pixels, np.uint8))
+            pixels = np.rot90(_shrunk(frame, self._limits), frame.rotation // 90)
+            self.keep(time_s - self.start_s, np.ascontiguousarray(pixels))
 
     def due(self, time_s: float) -> bool:
         """Whether a frame at this time opens a new slot."""
@@ -191,7 +207,6 @@ def _probe_frames(part: Part, limits: Limits) -> Probe:
         raise MalformedMedia("the frames are not all of one size", "frames")
     _check_size(first.width, first.height, limits)
     seconds = part.frames[-1].time_us / 1_000_000
-    kept = min(len(sizes), 1 + floor(seconds * limits.video_rate_max + 0.5))
     return Probe(
         "video",
         "frames",
@@ -199,7 +214,7 @@ def _probe_frames(part: Part, limits: Limits) -> Probe:
         width=first.width,
         height=first.height,
         frames=len(sizes),
-        decoded_bytes=kept * first.decoded_bytes,
+        decoded_bytes=_kept_bytes(first.width * first.height, len(sizes), seconds, limits),
     )
 
 
@@ -232,5 +247,8 @@ def _decode_frames(part: Part, limits: Limits) -> Clip:
     for frame in part.frames:
         time_s = frame.time_us / 1_000_000
         if sieve.due(time_s):
-            sieve.keep(time_s, image.decode(Part("image", frame.image), limits))
+            pixels = image.decode(Part("image", frame.image), limits)
+            if pixels.shape[0] * pixels.shape[1] > limits.video_kept_pixels_max:
+                pixels = _shrunk(VideoFrame.from_ndarray(pixels, format="rgb24"), limits)
+            sieve.keep(time_s, pixels)
     return Clip(sieve.frames())
