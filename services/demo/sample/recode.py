@@ -62,9 +62,10 @@ def shorten(samples: Audio, seconds_max: float) -> Audio:
 
 
 def opus(samples: Audio, bit_rate: int) -> bytes:
-    """Ogg with one Opus stream."""
+    """Ogg with one Opus stream, in pages of 100 ms: libsndfile refuses many that are one page."""
     file = io.BytesIO()
-    with av.open(file, "w", format="ogg", options=BITEXACT) as sink:
+    pages = {"page_duration": "100000"}
+    with av.open(file, "w", format="ogg", options=BITEXACT | pages) as sink:
         stream = sink.add_stream("libopus", rate=RATE_HZ, layout="mono", bit_rate=bit_rate)
         _sound(sink, stream, samples)
     return file.getvalue()
