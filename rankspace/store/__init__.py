@@ -1,0 +1,1 @@
+"""What is kept: samples, blobs, snapshots, token caches, jobs and models."""

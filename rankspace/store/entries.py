@@ -1,0 +1,148 @@
+"""What the store takes and hands out: plain data, no SQL, so that importing it costs nothing.
+
+Times are microseconds since the Unix epoch. Offsets count from 0 within their stream and leave no
+gap.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from rankspace.media.sample import Sample
+
+JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
+Wish = Literal["run", "pause", "cancel"]
+ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+"""States that a job never leaves."""
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Item]):
+    """One page of a list."""
+
+    items: tuple[Item, ...]
+    next_token: str
+    """Ask with this for what follows; empty at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A sample that cannot be taken. It fills its offset, so that the stream has no gap."""
+
+    sample_id: str
+    reason: str
+    """UPPER_SNAKE, as in `RankspaceError.reason()`."""
+
+    message: str
+    content: Sample | None = None
+    """What was sent, if it could be read: tells a retry from other content. Not stored."""
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """Where samples went: offsets [first, next)."""
+
+    first: int
+    next: int
+    duplicate: bool
+    """All of it was there already, with the same content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A log of samples and its running figures."""
+
+    name: str
+    description: str
+    labels: Mapping[str, str]
+    created_us: int
+    finalized: bool
+    next_offset: int
+    """Where the next sample goes; also how many offsets are taken."""
+
+    rejected: int
+    """Offsets that hold a rejection."""
+
+    bytes: int
+    """Media bytes of the samples, as sent."""
+
+    epoch: int
+    """Newest writer; older ones are fenced."""
+
+    digest: str
+    """Hex SHA-256 chained over the content hashes of all offsets: equal digests, equal streams."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A training job as the catalogue knows it."""
+
+    job_id: str
+    request_id: str
+    config: Mapping[str, Any]
+    state: JobState
+    wish: Wish
+    revision: int
+    """Revision of the newest event; 0 before the first."""
+
+    created_us: int
+    updated_us: int
+    last_event: Mapping[str, Any] | None
+    """Body of the newest event."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobEvent:
+    """One report of a job; revisions count from 1 within the job, without a gap."""
+
+    job_id: str
+    revision: int
+    created_us: int
+    body: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A registered model. Its files never change."""
+
+    name: str
+    version: int
+    folder: Path
+    files: Mapping[str, str]
+    """Hex SHA-256 of every file by its path inside `folder`, with / between folders."""
+
+    lineage: Mapping[str, Any]
+    """Where it comes from: snapshot, config, metrics, job."""
+
+    created_us: int
+
+    @property
+    def reference(self) -> str:
+        """The name that will always mean this version."""
+        return f"{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A name that can be moved from one model version to another."""
+
+    alias: str
+    name: str
+    version: int
+    revision: int
+    """Counts the moves of this alias from 1."""
+
+    rolled_back: bool
+    """The move went back to what the alias had meant before."""
+
+    moved_us: int
+    history: tuple[str, ...] = ()
+    """What roll-backs would return to, the next one first, as name@version."""
+
+    @property
+    def reference(self) -> str:
+        """What the alias means, as name@version."""
+        return f"{self.name}@{self.version}"

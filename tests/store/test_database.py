@@ -1,0 +1,81 @@
+"""The database under the store: shared by processes, honest when it is busy, foreign or damaged."""
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rankspace.errors import Corrupt, InvalidConfig, Overloaded
+from rankspace.store.config import StoreConfig
+from rankspace.store.database import Database
+from rankspace.store.store import Store
+
+OPENER = """
+import sys
+from pathlib import Path
+from rankspace.store.config import StoreConfig
+from rankspace.store.store import Store
+
+with Store.open(StoreConfig(folder=Path(sys.argv[1]))) as store:
+    for n in range(10):
+        store.catalogue.jobs.create(f"{sys.argv[2]}-{n}", {})
+"""
+
+
+def test_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    processes = [
+        subprocess.Popen([sys.executable, "-c", OPENER, str(folder), str(n)]) for n in range(3)
+    ]
+    assert [process.wait() for process in processes] == [0, 0, 0]
+    with Store.open(StoreConfig(folder=folder)) as store:
+        assert len(store.catalogue.jobs.list(size=100).items) == 30
+
+
+def test_commits_are_synced_and_readers_do_not_wait(config: StoreConfig, store: Store) -> None:
+    store.log.create("s")
+    with sqlite3.connect(config.folder / "store.db") as other:
+        assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        other.execute("BEGIN IMMEDIATE")
+        assert store.log.get("s").next_offset == 0
+    other.close()
+
+
+def test_a_writer_that_waits_too_long_is_told_to_come_again(config: StoreConfig) -> None:
+    with Store.open(config.model_copy(update={"busy_s": 0.05})) as store:
+        other = sqlite3.connect(config.folder / "store.db")
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Overloaded) as caught:
+            store.log.create("s")
+        assert caught.value.retry_after_s > 0
+        other.close()
+        store.log.create("s")
+
+
+def test_a_store_of_another_version_is_refused(config: StoreConfig) -> None:
+    Store.open(config).close()
+    with sqlite3.connect(config.folder / "store.db") as other:
+        other.execute("UPDATE facts SET value = '99'")
+    other.close()
+    with pytest.raises(InvalidConfig, match="99"):
+        Store.open(config)
+
+
+def test_a_damaged_database_is_corrupt(config: StoreConfig) -> None:
+    config.folder.mkdir()
+    (config.folder / "store.db").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(Corrupt):
+        Store.open(config)
+
+
+def test_a_thread_that_finds_no_connection_is_told_to_come_again(config: StoreConfig) -> None:
+    with Store.open(config.model_copy(update={"busy_s": 0.05, "connections": 1})) as store:
+        store.log.create("s")
+        hashes = store.log.hashes("s", 1)
+        assert next(hashes, None) is None
+        database = Database(config.model_copy(update={"busy_s": 0.05, "connections": 1}))
+        with database.read(), pytest.raises(Overloaded), database.read():
+            pass
+        database.close()
