@@ -47,7 +47,8 @@ class Quantiser:
         """[N, P] points to [N, L] codes."""
         found = np.empty((len(points), self.levels), np.int32)
         for start in range(0, len(points), CHUNK):
-            rest: Floats = (points[start : start + CHUNK] - self.mean) @ self.turn  # [n, D]
+            centred = points[start : start + CHUNK] - self.mean
+            rest = np.asarray(centred @ self.turn, np.float32)  # [n, D]
             for level, book in enumerate(self.books):
                 codes = closest(rest, book)
                 found[start : start + CHUNK, level] = codes
