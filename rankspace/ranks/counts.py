@@ -64,6 +64,11 @@ class Counts:
         return len(self.grams)
 
     @property
+    def width(self) -> int:
+        """Bits per id in the keys."""
+        return bits(self.order)
+
+    @property
     def total(self) -> int:
         """How many symbols were counted."""
         return int(self.grams[0].counts.sum())
@@ -76,7 +81,9 @@ class Counts:
     @classmethod
     def of(cls, sequences: Sequence[Ids], order: int = 3) -> "Counts":
         """What these samples hold, each its own sequence of ids."""
-        return cls(tuple(Grams.tally(keys) for _, keys in windows(sequences, order)))
+        if order < 1:
+            raise InvalidInput(f"the order must be at least 1, not {order}", "order")
+        return cls(tuple(Grams.tally(keys) for _, keys in windows(sequences, order, bits(order))))
 
     def merge(self, other: "Counts") -> "Counts":
         """What both have seen."""
@@ -97,12 +104,12 @@ class Counts:
         Grams that open a sample have no left neighbour to vary and keep their plain counts
         (Chen & Goodman 1998, recalled: "start of sentence" in Kneser-Ney).
         """
-        width = bits(self.order) * order
+        width = self.width * order
         inner = Grams.tally(self.grams[order].keys & np.uint64((1 << width) - 1))
         if order == 1:
             return inner
         plain = self.grams[order - 1]
-        opens = plain.keys >> np.uint64(width - bits(self.order)) == PAD
+        opens = plain.keys >> np.uint64(width - self.width) == PAD
         return Grams.tally(
             np.concatenate([inner.keys, plain.keys[opens]]),
             np.concatenate([inner.counts, plain.counts[opens]]),
@@ -133,30 +140,24 @@ class Counts:
 
 
 def windows(
-    sequences: Sequence[Ids], order: int
+    sequences: Sequence[Ids], order: int, width: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
     """For k = 1 to `order`: where grams of k ids end, in the joined sequences, and their keys."""
     lengths = np.array([len(sequence) + 1 for sequence in sequences], np.int64)
     joined = np.concatenate(
         [np.zeros(0, np.int32), *(part for one in sequences for part in (_PAD, one))]
     )
-    _check(joined, order)
+    if joined.size and not 0 <= joined.min() <= joined.max() < 1 << width:
+        raise InvalidInput(f"ids must lie in 0 to {(1 << width) - 1} to be counted", "ids")
     flat = joined.astype(np.uint64)
     place = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     symbol = np.arange(len(flat)) - np.repeat(np.arange(1, len(lengths) + 1), lengths)
     keys = flat.copy()
     for k in range(1, order + 1):
         if k > 1:
-            keys[k - 1 :] |= flat[: max(len(flat) - k + 1, 0)] << np.uint64(bits(order) * (k - 1))
+            keys[k - 1 :] |= flat[: max(len(flat) - k + 1, 0)] << np.uint64(width * (k - 1))
         whole = place >= max(k - 1, 1)
         yield symbol[whole], keys[whole]
 
 
 _PAD = np.array([PAD], np.int32)
-
-
-def _check(ids: Ids, order: int) -> None:
-    if order < 1:
-        raise InvalidInput(f"the order must be at least 1, not {order}", "order")
-    if ids.size and not 0 <= ids.min() <= ids.max() < 1 << bits(order):
-        raise InvalidInput(f"ids must lie in 0 to {(1 << bits(order)) - 1} for order {order}")

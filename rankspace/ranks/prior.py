@@ -16,13 +16,12 @@ TR-10-98, 1998 (both recalled, not re-read).
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankspace.errors import InvalidInput
-from rankspace.ranks.counts import Counts, Grams, Keys, bits, windows
+from rankspace.ranks.counts import Counts, Grams, Keys, windows
 from rankspace.ranks.vocabulary import Ids
 
 Reals = NDArray[np.float64]
@@ -66,7 +65,7 @@ class Prior:
         """The prior of these counts over a vocabulary of `size` ids."""
         if not 1 <= order <= counts.order:
             raise InvalidInput(f"the order must be 1 to {counts.order}, not {order}", "order")
-        width = bits(counts.order)
+        width = counts.width
         below = [counts.continuations(k) for k in range(1, order)]
         floor, *rest = [*below, counts.grams[order - 1]]
         return cls(
@@ -84,7 +83,7 @@ class Prior:
 
     def log_probs(self, sequences: Sequence[Ids]) -> NDArray[np.float32]:
         """[N]: ln p of every symbol of these samples, one after the other."""
-        grams = list(islice(windows(sequences, 63 // self.width), self.order))
+        grams = list(windows(sequences, self.order, self.width))
         p = self.base[grams[0][1].astype(np.int64)]
         for level, (ends, keys) in zip(self.levels, grams[1:], strict=True):
             share = _look_up(level.keys, level.share, keys, 0.0)
