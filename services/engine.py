@@ -5,7 +5,7 @@ laptop and on a cluster alike. Everything slow runs in threads or processes of i
 call holds up another. Every refusal is a leaf of `rankspace.errors`.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -66,7 +66,9 @@ class Streams(Protocol):
     ) -> Appended:
         """Compare and append in one transaction; durable when it returns."""
 
-    def read(self, stream: str, window: Window) -> AsyncIterator[tuple[int, Sample | Rejected]]:
+    def read(
+        self, stream: str, window: Window
+    ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
         """Samples in the order of their offsets, in bounded memory."""
 
 
@@ -86,7 +88,7 @@ class Jobs(Protocol):
     async def wish(self, job_id: str, wish: Wish) -> Job:
         """Ask a job to run (again), to pause or to be cancelled."""
 
-    def watch(self, job_id: str, after: int) -> AsyncIterator[JobEvent]:
+    def watch(self, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
         """Every event after a revision, until the job is over."""
 
 
@@ -128,11 +130,11 @@ class Session(Protocol):
     async def hear(self, part: Part) -> None:
         """Take the next part."""
 
-    def answer(self, ask: Ask) -> AsyncIterator[Delta]:
+    def answer(self, ask: Ask) -> AsyncGenerator[Delta, None]:
         """The answer as it is made; the last delta is final."""
 
     def interrupt(self) -> None:
-        """End the answer that is being made, if one is: its next delta is final."""
+        """End the answer that is being made, if one is: its next delta is final. Never waits."""
 
     async def close(self) -> None:
         """Free what the session holds."""

@@ -1,0 +1,142 @@
+"""Streams, batches and what is read back."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from rankspace.errors import InvalidInput
+from rankspace.media.sample import Modality, Sample
+from rankspace.store.entries import Rejected, Stream
+from rankspace.v1 import ingestion_pb2 as pb
+from rankspace.v1 import media_pb2
+from rankspace.v1.problem_pb2 import Problem
+from rankspace.wire.media import read_modality, read_sample, write_modality, write_sample
+from rankspace.wire.names import read_name
+from rankspace.wire.values import read_time, write_time
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which samples a reader wants; all conditions must hold, an empty one always does."""
+
+    modalities: frozenset[Modality] = frozenset()
+    """The sample has a part of one of these."""
+
+    roles: frozenset[str] = frozenset()
+    """The sample has a part of one of these."""
+
+    labels: Mapping[str, str] = field(default_factory=dict)
+    """The sample has all of these."""
+
+    rejected: bool = False
+    """What is left of refused samples is wanted too."""
+
+    def takes(self, entry: Sample | Rejected) -> bool:
+        """Whether it is wanted."""
+        if isinstance(entry, Rejected):
+            return self.rejected
+        return (
+            (not self.modalities or any(part.modality in self.modalities for part in entry.parts))
+            and (not self.roles or any(part.role in self.roles for part in entry.parts))
+            and self.labels.items() <= entry.labels.items()
+        )
+
+
+def read_stream(message: pb.Stream) -> Stream:
+    """A stream's figures."""
+    return Stream(
+        name=read_name("streams", message.name),
+        description=message.description,
+        labels=dict(message.labels),
+        created_us=read_time(message.create_time),
+        finalized=message.state == pb.STREAM_STATE_FINALIZED,
+        next_offset=message.next_offset,
+        rejected=message.rejected_samples,
+        bytes=message.bytes,
+        epoch=message.writer_epoch,
+        digest=message.digest,
+    )
+
+
+def write_stream(stream: Stream) -> pb.Stream:
+    """The same on the wire."""
+    return pb.Stream(
+        name=f"streams/{stream.name}",
+        description=stream.description,
+        labels=stream.labels,
+        state=pb.STREAM_STATE_FINALIZED if stream.finalized else pb.STREAM_STATE_OPEN,
+        create_time=write_time(stream.created_us),
+        next_offset=stream.next_offset,
+        rejected_samples=stream.rejected,
+        bytes=stream.bytes,
+        writer_epoch=stream.epoch,
+        digest=stream.digest,
+    )
+
+
+def content_hash(samples: Iterable[media_pb2.Sample]) -> bytes:
+    """SHA-256 of all media bytes in order: SampleBatch.content_hash."""
+    hasher = hashlib.sha256()
+    for sample in samples:
+        for part in sample.parts:
+            hasher.update(part.text.utf8 or part.audio.data or part.image.data or part.video.data)
+            for frame in part.video.frames:
+                hasher.update(frame.image)
+    return hasher.digest()
+
+
+def check_hash(batch: pb.SampleBatch) -> None:
+    """Refuse a batch that is not the one that was sent."""
+    if batch.content_hash and batch.content_hash != content_hash(batch.samples):
+        raise InvalidInput(
+            "the media do not have this hash; send the batch again", "batch.content_hash"
+        )
+
+
+def read_offset(batch: pb.SampleBatch) -> int | None:
+    """Where the batch must land; None: at the end."""
+    if batch.offset < 0:
+        raise InvalidInput("an offset is 0 or more; leave it out to append", "batch.offset")
+    return batch.offset if batch.HasField("offset") else None
+
+
+def write_batch(samples: Iterable[Sample], offset: int | None) -> pb.SampleBatch:
+    """A batch with its hash."""
+    messages = [write_sample(sample) for sample in samples]
+    return pb.SampleBatch(offset=offset, samples=messages, content_hash=content_hash(messages))
+
+
+def read_filter(message: pb.ReadFilter) -> Filter:
+    """Which samples are wanted."""
+    modalities = (read_modality(value, "filter.modalities") for value in message.modalities)
+    return Filter(
+        frozenset(modalities), frozenset(message.roles), dict(message.labels), message.rejected
+    )
+
+
+def write_filter(wanted: Filter) -> pb.ReadFilter:
+    """The same on the wire."""
+    return pb.ReadFilter(
+        modalities=[write_modality(modality) for modality in sorted(wanted.modalities)],
+        roles=sorted(wanted.roles),
+        labels=wanted.labels,
+        rejected=wanted.rejected,
+    )
+
+
+def read_stored(message: pb.StoredSample) -> tuple[int, Sample | Rejected]:
+    """A sample, or what is left of one, and its offset."""
+    if message.HasField("rejected"):
+        problem = message.rejected.problem
+        rejected = Rejected(message.rejected.sample_id, problem.reason, problem.message)
+        return message.offset, rejected
+    return message.offset, read_sample(message.sample, "sample.")
+
+
+def write_stored(offset: int, entry: Sample | Rejected, code: int = 0) -> pb.StoredSample:
+    """The same on the wire; `code` is the status of a rejection's reason."""
+    if isinstance(entry, Sample):
+        return pb.StoredSample(offset=offset, sample=write_sample(entry))
+    problem = Problem(code=code, reason=entry.reason, message=entry.message)
+    rejected = pb.RejectedSample(sample_id=entry.sample_id, problem=problem)
+    return pb.StoredSample(offset=offset, rejected=rejected)

@@ -1,0 +1,104 @@
+"""Samples and parts."""
+
+from typing import Any, cast
+
+from rankspace.errors import InvalidInput, NotBuilt, UnknownModality
+from rankspace.media.sample import Frame, Modality, Part, Sample
+from rankspace.v1 import media_pb2 as pb
+from rankspace.wire.values import read_enum, write_enum
+
+_CARRIED = {
+    "text": (),
+    "audio": ("encoding", "rate_hz", "channels"),
+    "image": ("encoding",),
+    "video": ("encoding", "frames"),
+}
+"""Which fields of a part the wire has for each modality, besides its data."""
+
+
+def read_modality(value: int, field: str) -> Modality:
+    """A modality, which must be said."""
+    word = read_enum(pb.Modality.DESCRIPTOR, value, field)
+    if not word:
+        raise UnknownModality(f"{field} is missing; say text, audio, image or video", field)
+    return cast(Modality, word)
+
+
+def write_modality(word: str) -> Any:
+    """The same on the wire; "" is unspecified."""
+    return write_enum(pb.Modality.DESCRIPTOR, word, "modality")
+
+
+def read_encoding(value: int, field: str) -> str:
+    """An encoding; "" if unspecified."""
+    return read_enum(pb.Encoding.DESCRIPTOR, value, field)
+
+
+def write_encoding(word: str) -> Any:
+    """The same on the wire."""
+    return write_enum(pb.Encoding.DESCRIPTOR, word, "encoding")
+
+
+def read_part(message: pb.Part, path: str = "part") -> Part:
+    """A part; `path` is where it stands in its request."""
+    role = message.role
+    match message.WhichOneof("content"):
+        case "text":
+            return Part("text", message.text.utf8, role=role)
+        case "audio":
+            return _read_audio(message.audio, role, path)
+        case "image":
+            encoding = read_encoding(message.image.encoding, f"{path}.encoding")
+            return Part("image", message.image.data, encoding, role)
+        case "video":
+            encoding = read_encoding(message.video.encoding, f"{path}.encoding")
+            frames = tuple(Frame(frame.time_us, frame.image) for frame in message.video.frames)
+            return Part("video", message.video.data, encoding, role, frames=frames)
+        case "growing":
+            raise NotBuilt("growing media are not there yet; send the medium in one part", path)
+    raise InvalidInput(f"{path} is empty; set text, audio, image or video", path)
+
+
+def _read_audio(message: pb.Audio, role: str, path: str) -> Part:
+    for name in ("rate_hz", "channels"):
+        if getattr(message, name) < 0:
+            raise InvalidInput(f"{path}.{name} is 0 or more", f"{path}.{name}")
+    encoding = read_encoding(message.encoding, f"{path}.encoding")
+    return Part("audio", message.data, encoding, role, message.rate_hz, message.channels)
+
+
+def write_part(part: Part) -> pb.Part:
+    """A part on the wire."""
+    for name in ("encoding", "rate_hz", "channels", "frames"):
+        if getattr(part, name) and name not in _CARRIED[part.modality]:
+            raise InvalidInput(f"{part.modality} has no {name}; leave it out", name)
+    encoding = write_encoding(part.encoding)
+    match part.modality:
+        case "text":
+            return pb.Part(role=part.role, text=pb.Text(utf8=part.data))
+        case "audio":
+            audio = pb.Audio(
+                data=part.data, encoding=encoding, rate_hz=part.rate_hz, channels=part.channels
+            )
+            return pb.Part(role=part.role, audio=audio)
+        case "image":
+            return pb.Part(role=part.role, image=pb.Image(data=part.data, encoding=encoding))
+    frames = [pb.VideoFrame(time_us=frame.time_us, image=frame.image) for frame in part.frames]
+    video = pb.Video(data=part.data, encoding=encoding, frames=frames)
+    return pb.Part(role=part.role, video=video)
+
+
+def read_sample(message: pb.Sample, path: str = "") -> Sample:
+    """A sample; `path` is where it stands in its request, with a dot at its end."""
+    parts = tuple(read_part(part, f"{path}parts[{at}]") for at, part in enumerate(message.parts))
+    return Sample(message.sample_id, parts, message.event_time_us, dict(message.labels))
+
+
+def write_sample(sample: Sample) -> pb.Sample:
+    """A sample on the wire."""
+    return pb.Sample(
+        sample_id=sample.sample_id,
+        event_time_us=sample.event_time_us,
+        parts=map(write_part, sample.parts),
+        labels=sample.labels,
+    )

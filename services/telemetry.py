@@ -1,0 +1,55 @@
+"""What the server says about itself: one JSON line an event on stderr, the calls among them.
+
+Lines carry what happened and to whom, never media, tokens or texts of users.
+"""
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+
+def start(level: str = "info") -> None:
+    """Send all log lines of this process, the libraries' too, to stderr as JSON."""
+    shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    last = structlog.processors.JSONRenderer()
+    number = logging.getLevelNamesMapping()[level.upper()]
+    structlog.configure(
+        processors=[*shared, last],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    plain = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[plain, last])
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+
+
+@contextmanager
+def call(method: str, peer: str, who: str) -> Iterator[None]:
+    """Name the call in every line that is written in the block, and say how it ended."""
+    with structlog.contextvars.bound_contextvars(method=method, peer=peer, who=who):
+        began = time.monotonic()
+        outcome = "broken off"
+        try:
+            yield
+            outcome = "done"
+        except Exception as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            log.info("call", outcome=outcome, seconds=round(time.monotonic() - began, 4))
