@@ -1,8 +1,8 @@
 """Sound in: wav, flac, ogg and opus through libsndfile, mp3 through FFmpeg, raw PCM as it is.
 
-MP3 goes to FFmpeg because libsndfile's MP3 reader writes its complaints to stderr. Every way in
-yields a `Sound`: what the header says, and blocks of samples that are decoded only as they are
-asked for.
+MP3 goes to FFmpeg because libsndfile's MP3 reader writes its complaints to stderr, flac of unknown
+length because libsndfile wants to seek in it. Every way in yields a `Sound`: what the header says,
+and blocks of samples that are decoded only as they are asked for.
 """
 
 import struct
@@ -100,7 +100,14 @@ def _sound(part: Part, limits: Limits) -> Iterator[tuple[str, Sound]]:
 def _opened(part: Part, encoding: str, limits: Limits) -> AbstractContextManager[Sound]:
     if encoding in RAW:
         return _raw(part, limits)
-    return _mp3(part.data) if encoding == "mp3" else _sndfile(part.data, encoding)
+    if encoding == "mp3" or (encoding == "flac" and _is_open_ended(part.data)):
+        return _libav(part.data, encoding)
+    return _sndfile(part.data, encoding)
+
+
+def _is_open_ended(flac: bytes) -> bool:
+    """Whether STREAMINFO's 36 bits of length are 0, as in a flac written as it is recorded."""
+    return not int.from_bytes(flac[21:26], "big") & (1 << 36) - 1
 
 
 @contextmanager
@@ -149,10 +156,10 @@ def _blocks(file: soundfile.SoundFile) -> Iterator[NDArray[np.float32]]:
 
 
 @contextmanager
-def _mp3(data: bytes) -> Iterator[Sound]:
-    with opened(data, "mp3") as container:
+def _libav(data: bytes, encoding: str) -> Iterator[Sound]:
+    with opened(data, encoding) as container:
         if not container.streams.audio:
-            raise MalformedMedia("the mp3 holds no sound", "data")
+            raise MalformedMedia(f"the {encoding} holds no sound", "data")
         stream = container.streams.audio[0]
         samples = (container.duration or 0) * stream.sample_rate // 1_000_000
         blocks = map(planes, container.decode(stream))

@@ -87,7 +87,7 @@ def webp(pixels: Pixels, quality: int = 90) -> bytes:
     return _pillow(pixels, "WEBP", quality)
 
 
-def gif(frames: Sequence[Pixels], fps: float) -> bytes:
+def gif(frames: Sequence[Pixels], fps: int | float) -> bytes:
     """An animation of at most 256 colours a frame; times are rounded to hundredths of a second."""
     first, *rest = map(Image.fromarray, frames)
     ends_ms = [10 * round(100 * at / fps) for at in range(len(frames) + 1)]
@@ -104,13 +104,13 @@ def gif(frames: Sequence[Pixels], fps: float) -> bytes:
     return out.getvalue()
 
 
-def mp4(frames: Sequence[Pixels], fps: float, audio: Wave | None = None) -> bytes:
+def mp4(frames: Sequence[Pixels], fps: int | float, audio: Wave | None = None) -> bytes:
     """H.264 and AAC; an odd side gains one pixel, because H.264 players want even ones."""
     even = [np.pad(f, ((0, f.shape[0] % 2), (0, f.shape[1] % 2), (0, 0)), "edge") for f in frames]
     return _movie("mp4", {"preset": "veryfast", "crf": "18"}, even, fps, audio)
 
 
-def webm(frames: Sequence[Pixels], fps: float, audio: Wave | None = None) -> bytes:
+def webm(frames: Sequence[Pixels], fps: int | float, audio: Wave | None = None) -> bytes:
     """VP9 and Opus."""
     return _movie(
         "webm", {"deadline": "realtime", "cpu-used": "8", "crf": "20", "b": "0"}, frames, fps, audio
@@ -137,7 +137,11 @@ _CODECS = {"mp4": ("libx264", "aac"), "webm": ("libvpx-vp9", "libopus")}
 
 
 def _movie(
-    form: str, options: dict[str, str], frames: Sequence[Pixels], fps: float, audio: Wave | None
+    form: str,
+    options: dict[str, str],
+    frames: Sequence[Pixels],
+    fps: int | float,
+    audio: Wave | None,
 ) -> bytes:
     video_codec, audio_codec = _CODECS[form]
     out = BytesIO()

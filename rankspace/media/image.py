@@ -22,7 +22,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from rankspace.errors import MalformedMedia
+from rankspace.errors import LimitExceeded, MalformedMedia
 from rankspace.media.clip import Pixels, Probe
 from rankspace.media.limits import Limits, bounded
 from rankspace.media.magic import encoding_of
@@ -40,9 +40,10 @@ _DAMAGE = (
     OverflowError,
     struct.error,
     zlib.error,
-    Image.DecompressionBombError,
 )
 """What Pillow raises for files that are not what they say."""
+
+_BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
@@ -73,6 +74,9 @@ def decode(part: Part, limits: Limits) -> Pixels:
             image.load()
             turn = _orientation(image.info.get("exif", b""))
             return np.ascontiguousarray(_TURNS[turn](_rgb(image)))
+    except _BOMB as error:
+        most = limits.image_pixels_max
+        raise LimitExceeded(f"pixels: far more than the {most} that are taken", "data") from error
     except _DAMAGE as error:
         raise MalformedMedia(f"the {encoding} is damaged or cut short", "data") from error
 

@@ -13,7 +13,6 @@ from typing import NoReturn
 import av
 import numpy as np
 from av.audio.frame import AudioFrame
-from av.audio.resampler import AudioResampler
 from av.codec.context import CodecContext
 from av.container import InputContainer
 from av.error import FFmpegError
@@ -23,7 +22,7 @@ from numpy.typing import NDArray
 from rankspace.errors import MalformedMedia
 
 CONTAINERS: Mapping[str, str] = MappingProxyType(
-    {"mp3": "mp3", "mp4": "mp4", "webm": "matroska", "gif": "gif"}
+    {"mp3": "mp3", "flac": "flac", "mp4": "mp4", "webm": "matroska", "gif": "gif"}
 )
 DECODERS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "gif"}
@@ -66,8 +65,11 @@ def codec(stream: Stream) -> str:
 
 
 def planes(frame: AudioFrame) -> NDArray[np.float32]:
-    """The samples of a frame, [N, C], as floats."""
-    if frame.format.name == "fltp":
-        return frame.to_ndarray().T.astype(np.float32, copy=False)
-    turned = AudioResampler(format="fltp").resample(frame)
-    return np.concatenate([piece.to_ndarray() for piece in turned], axis=1).T.astype(np.float32)
+    """The samples of a frame, [N, C], as floats within [-1, 1]."""
+    values = frame.to_ndarray()  # [C, N] or [1, N·C]
+    steps = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
+    if values.dtype.kind == "f":
+        return steps.astype(np.float32, copy=False)
+    middle = 128 if values.dtype.kind == "u" else 0
+    scale = np.float32(2.0 ** (8 * values.dtype.itemsize - 1))
+    return (steps.astype(np.float32) - np.float32(middle)) / scale

@@ -62,7 +62,7 @@ class Limits(Config):
     """Pixels of a frame that are kept: what is larger is scaled down, not refused."""
 
 
-def bounded(what: str, value: float, most: float, field: str = "data") -> None:
+def bounded(what: str, value: int | float, most: int | float, field: str = "data") -> None:
     """Raise LimitExceeded unless value <= most; `what` names the thing and its unit."""
     if value > most:
         raise LimitExceeded(f"{what}: {value:.10g}, where at most {most:.10g} are taken", field)

@@ -33,7 +33,7 @@ def probe(part: Part, limits: Limits) -> Probe:
     if encoding == "frames":
         return _probe_frames(part, limits)
     bounded("bytes in the part", len(part.data), limits.part_bytes_max)
-    with opened(part.data, encoding, limits.video_pixels_max) as container:
+    with opened(part.data, encoding, _guard(limits)) as container:
         return _header(container, encoding, limits)
 
 
@@ -43,7 +43,7 @@ def decode(part: Part, limits: Limits) -> Clip:
     if encoding == "frames":
         return _decode_frames(part, limits)
     bounded("bytes in the part", len(part.data), limits.part_bytes_max)
-    with opened(part.data, encoding, limits.video_pixels_max) as container:
+    with opened(part.data, encoding, _guard(limits)) as container:
         _header(container, encoding, limits)
         sieve, ear = _Sieve(limits), _Ear(limits)
         for frame in _media(container, limits):
@@ -52,6 +52,11 @@ def decode(part: Part, limits: Limits) -> Clip:
             else:
                 ear.hear(frame)
         return Clip(sieve.frames(), ear.wave(sieve.start_s))
+
+
+def _guard(limits: Limits) -> int:
+    """Pixels at which FFmpeg itself stops: over our limit, which has the better words."""
+    return 4 * limits.video_pixels_max
 
 
 def _header(container: InputContainer, encoding: str, limits: Limits) -> Probe:
@@ -98,8 +103,9 @@ def _kept_bytes(pixels: int, frames: int, seconds: float, limits: Limits) -> int
 
 
 def _check_size(width: int, height: int, limits: Limits) -> None:
-    if width < 1 or height < 1:
-        raise MalformedMedia("a frame is at least 1 by 1", "data")
+    if width < 1 or height < 1:  # FFmpeg's own guard leaves no size behind
+        most = limits.video_pixels_max
+        raise LimitExceeded(f"pixels in a frame: none, or far more than the {most} taken", "data")
     bounded("pixels in a frame", width * height, limits.video_pixels_max)
 
 
@@ -108,7 +114,7 @@ def _media(container: InputContainer, limits: Limits) -> Iterator[VideoFrame | A
     for stream in streams:
         # One thread, so that frames in flight are few and results are the same everywhere.
         stream.codec_context.thread_count = 1
-        stream.codec_context.options = {"max_pixels": str(limits.video_pixels_max)}
+        stream.codec_context.options = {"max_pixels": str(_guard(limits))}
     for packet in container.demux(*streams):
         for frame in packet.decode():
             if isinstance(frame, VideoFrame | AudioFrame):
