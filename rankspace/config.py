@@ -34,12 +34,16 @@ def parse(kind: type[Kind], values: object) -> Kind:
         raise InvalidConfig(f"{field or kind.__name__}: {first['msg'].lower()}", field) from error
 
 
-def load(kind: type[Kind], path: Path) -> Kind:
-    """The config written in a TOML file. Raises InvalidConfig if it cannot be read."""
+def read(path: Path) -> dict[str, object]:
+    """The plain values of a TOML file. Raises InvalidConfig if it cannot be read."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InvalidConfig(f"cannot read the config file {path.name}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
+    except ValueError as error:  # not TOML, or not UTF-8
         raise InvalidConfig(f"{path.name} is not TOML: {error}") from error
-    return parse(kind, values)
+
+
+def load(kind: type[Kind], path: Path) -> Kind:
+    """The config written in a TOML file. Raises InvalidConfig if it cannot be read."""
+    return parse(kind, read(path))

@@ -1,8 +1,8 @@
 """GenerationService: read the wire, ask the engine, write the wire.
 
 A session listens while it answers, or nobody could interrupt it: one task takes messages off the
-wire and queues them, the call itself works the queue off. The queue is short, so a client that sends
-faster than the model reads is held up by gRPC's own flow control.
+wire and queues them, the call itself works the queue off. The queue is short, so a client that
+sends faster than the model reads is held up by gRPC's own flow control.
 """
 
 import asyncio

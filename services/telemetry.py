@@ -40,16 +40,15 @@ def start(level: str = "info") -> None:
 
 
 @contextmanager
-def call(method: str, peer: str, who: str) -> Iterator[None]:
-    """Name the call in every line that is written in the block, and say how it ended."""
-    with structlog.contextvars.bound_contextvars(method=method, peer=peer, who=who):
+def call(method: str, peer: str) -> Iterator[dict[str, Any]]:
+    """Name the call in every line written in the block, and say how it ended.
+
+    What the block puts into the dictionary goes into that last line.
+    """
+    with structlog.contextvars.bound_contextvars(method=method, peer=peer):
         began = time.monotonic()
-        outcome = "broken off"
+        line: dict[str, Any] = {}
         try:
-            yield
-            outcome = "done"
-        except Exception as error:
-            outcome = type(error).__name__
-            raise
+            yield line
         finally:
-            log.info("call", outcome=outcome, seconds=round(time.monotonic() - began, 4))
+            log.info("call", **line, seconds=round(time.monotonic() - began, 4))
