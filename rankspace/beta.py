@@ -81,7 +81,7 @@ def solve(z: NDArray[np.floating], target: float) -> float:
         )
     low, high = _bracket(z, target)
     x = 0.5 * (low + high)
-    for _ in range(STEPS_MAX):
+    for _ in range(STEPS_MAX):  # pragma: no branch - a limit, not a way out
         p = law(z, math.exp(x))
         excess = float(entropy(p)) - target
         if abs(excess) < PRECISION_NATS:

@@ -65,6 +65,8 @@ class Prior:
         """The prior of these counts over a vocabulary of `size` ids."""
         if not 1 <= order <= counts.order:
             raise InvalidInput(f"the order must be 1 to {counts.order}, not {order}", "order")
+        if counts.grams[0].keys.size and counts.grams[0].keys[-1] >= size:
+            raise InvalidInput(f"the counts hold ids beyond a vocabulary of {size}", "size")
         width = counts.width
         below = [counts.continuations(k) for k in range(1, order)]
         floor, *rest = [*below, counts.grams[order - 1]]

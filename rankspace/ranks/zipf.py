@@ -123,7 +123,7 @@ def _peak(statistics: Reals, counts: Counted) -> Reals:
     data = scaled @ counts / counts.sum()
     weights = np.zeros(len(scaled))
     logs = _log_law(weights, scaled)
-    for _ in range(NEWTON_MAX):
+    for _ in range(NEWTON_MAX):  # pragma: no branch - a limit, not a way out
         p = np.exp(logs)
         means = scaled @ p
         spread = (scaled * p) @ scaled.T - np.outer(means, means)
@@ -138,12 +138,11 @@ def _peak(statistics: Reals, counts: Counted) -> Reals:
 def _climb(weights: Reals, step: Reals, scaled: Reals, counts: Counted) -> tuple[Reals, Reals]:
     """The longest of the halved steps that does not lose likelihood, and its law."""
     before = float(counts @ _log_law(weights, scaled))
-    for _ in range(NEWTON_MAX):
-        logs = _log_law(weights + step, scaled)
-        if float(counts @ logs) >= before:
-            return weights + step, logs
+    logs = _log_law(weights + step, scaled)
+    while float(counts @ logs) < before:  # ends at the latest when the step rounds to nothing
         step = step / 2
-    return weights, _log_law(weights, scaled)
+        logs = _log_law(weights + step, scaled)
+    return weights + step, logs
 
 
 def _best_shift(counts: Counted) -> float:

@@ -39,6 +39,8 @@ def test_a_sample_is_scored_symbol_by_symbol(samples: list[Ids], order: int) -> 
     pads = [np.append(np.int32(0), sample) for sample in samples]
     asked = [prior.log_row(sample[:t])[sample[t]] for sample in pads for t in range(1, len(sample))]
     np.testing.assert_allclose(told, asked, rtol=1e-5)
+    alone = [prior.log_prob(sample) for sample in samples]
+    assert np.array_equal(np.concatenate([told[:0], *alone]), told)
 
 
 @given(SAMPLES)
@@ -118,6 +120,8 @@ def test_the_unigram_is_that_of_frequencies_not_of_contexts() -> None:
 def test_impossible_requests_are_refused() -> None:
     with pytest.raises(InvalidInput, match="must be 1 to 3, not 4"):
         fitted([], 4)
+    with pytest.raises(InvalidInput, match="beyond a vocabulary of 5"):
+        fitted([np.array([5], np.int32)], 2, size=5)
     with pytest.raises(InvalidInput, match="needs order 2, not 3"):
         fitted([], 3).bigram_table()
     with pytest.raises(InvalidInput, match="empty"):

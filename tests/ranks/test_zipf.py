@@ -102,6 +102,12 @@ def test_each_law_is_preferred_on_its_own_samples() -> None:
     assert abs(steep.over_exponential.z) < 2  # with q without bound the law contains it
 
 
+def test_even_counts_say_nothing_of_q() -> None:
+    even = fit(np.full(12, 100, np.int64))
+    assert even.beta == pytest.approx(0, abs=1e-6)
+    assert even.se_q > 1e3 or math.isinf(even.se_q)
+
+
 def test_too_little_is_refused() -> None:
     with pytest.raises(InvalidInput, match="at least 4 ranks that were seen, not 3"):
         fit(np.array([5, 4, 3, 0], np.int64))
