@@ -3,11 +3,11 @@
 Every codec obeys three laws (tests/codecs/test_laws.py):
 
     cut         how media or symbols are cut into pieces changes nothing
-    range       every symbol lies in [0, size)
+    range       every symbol lies in [0, size), and at its place in its slot
     projection  decode then encode keeps the symbols: exactly for text, in a stated share elsewhere
 
-Shapes: symbols are int32 [N]. Media pieces are decoded media: bytes of UTF-8 text; float32 [N] of mono
-audio at `AUDIO_RATE_HZ`; uint8 [H, W, 3] rows of a picture (any H, one W); lists of `TimedFrame`.
+Shapes: symbols are int32 [N]. Media pieces are decoded media: bytes of UTF-8 text; float32 [N] of
+mono audio at `AUDIO_RATE_HZ`; uint8 [H, W, 3] rows of a picture (any H, one W); `Clip`s of video.
 """
 
 from collections.abc import Iterable, Sequence
@@ -52,11 +52,23 @@ class Codec(Protocol[Media]):
 
     @property
     def features(self) -> NDArray[np.float32]:
-        """[size, F]: what each symbol looks like, so that like symbols start alike in the network; F may be 0."""
+        """[size, F]: what each symbol is like, so that like symbols start alike; F may be 0."""
 
     @property
     def cycle(self) -> int:
-        """Symbols that repeat one layout (a picture's grid, an audio step); 0 where there is none."""
+        """Symbols that repeat one layout (a picture, an audio step); 0 where there is none."""
+
+    @property
+    def slots(self) -> tuple[range, ...]:
+        """Where symbols may lie: the i-th of a message lies in `slots[i % len(slots)]`."""
+
+    @property
+    def layout(self) -> tuple[tuple[str, int], ...]:
+        """Whose symbols these are, in order, with sizes: video holds those of pictures too."""
+
+    @property
+    def hash(self) -> str:
+        """A name for this very codec: equal for equal codecs, on any machine."""
 
     def encoder(self) -> Coder[Media, Symbols]:
         """Start a stream from media to symbols."""

@@ -126,13 +126,13 @@ class ImageCodec:
         return (codes + offsets).reshape(len(canvases), self.cycle)
 
     def decode_many(self, symbols: Symbols) -> Pixels:
-        """[N, cycle] to [N, S, S, 3]."""
+        """[N, cycle] to [N, S, S, 3]; or of whole rows of tiles to their rows of pixels."""
         config = self.config
+        count, tall = len(symbols), symbols.shape[1] // (self.grid * config.levels)
         codes = (symbols % config.codes).reshape(-1, config.levels)
-        tiles = self.quantiser.points(codes).reshape(
-            len(symbols), -1, self.grid, config.tile, config.tile, 3
-        )
-        rows = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(len(symbols), -1, config.side, 3)
+        tiles = self.quantiser.points(codes)
+        cut = tiles.reshape(count, tall, self.grid, config.tile, config.tile, 3)
+        rows = cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, -1, config.side, 3)
         return np.asarray(np.clip(np.rint(rows), 0, 255), np.uint8)
 
     def save(self, folder: Path) -> None:
@@ -188,7 +188,9 @@ class Decoder:
         a_row = codec.cycle // codec.grid
         whole = len(held) // a_row * a_row
         self._held = held[whole:]
-        return codec.decode_many(held[:whole].reshape(-1, a_row)).reshape(-1, codec.config.side, 3)
+        # One row at a time, always in the same shape: sums must not depend on the cut.
+        rows = [codec.decode_many(row[None])[0] for row in held[:whole].reshape(-1, a_row)]
+        return np.concatenate([np.zeros((0, codec.config.side, 3), np.uint8), *rows])
 
     def finish(self) -> Pixels:
         """Nothing more: all complete rows are out. A picture that stops midway is malformed."""
