@@ -12,13 +12,21 @@ from rankspace.errors import InvalidInput, NotFound
 from rankspace.media.sample import Sample
 from services.readers.folder import read_file, read_folder
 from services.readers.manifest import read_manifest
-from services.readers.naming import FORMATS, LIMITS, Limits, Note, silent
+from services.readers.naming import FORMATS, LIMITS, Note, ReaderLimits, silent
 from services.readers.webdataset import read_webdataset
 
-__all__ = ["Limits", "Note", "read", "read_file", "read_folder", "read_manifest", "read_webdataset"]
+__all__ = [
+    "Note",
+    "ReaderLimits",
+    "read",
+    "read_file",
+    "read_folder",
+    "read_manifest",
+    "read_webdataset",
+]
 
 
-def read(path: Path, limits: Limits = LIMITS, note: Note = silent) -> Iterator[Sample]:
+def read(path: Path, limits: ReaderLimits = LIMITS, note: Note = silent) -> Iterator[Sample]:
     """The samples of a folder, a .jsonl manifest, a .tar (.gz, .bz2, .xz) or one media file."""
     name = path.name.lower()
     if path.is_dir():

@@ -15,9 +15,9 @@ from rankspace.media.sample import Sample
 from services.readers.naming import (
     FORMATS,
     LIMITS,
-    Limits,
     Named,
     Note,
+    ReaderLimits,
     bounded,
     passed_over,
     sample,
@@ -27,19 +27,19 @@ from services.readers.naming import (
 STEM_AND_ROLE = re.compile(r"(?P<stem>.+)\.(?P<role>[a-z][a-z0-9_-]{0,63})")
 
 
-def read_folder(root: Path, limits: Limits = LIMITS, note: Note = silent) -> Iterator[Sample]:
+def read_folder(root: Path, limits: ReaderLimits = LIMITS, note: Note = silent) -> Iterator[Sample]:
     """Every sample below a folder."""
     yield from _walk(root, root, limits, note)
 
 
-def read_file(path: Path, limits: Limits = LIMITS) -> Iterator[Sample]:
+def read_file(path: Path, limits: ReaderLimits = LIMITS) -> Iterator[Sample]:
     """One media file as a sample of one part, called by its stem."""
     stem = _stem(path.name)
     named = Named(path.name[len(stem) + 1 :], str(path), content(path, path.parent, limits))
     yield from sample(stem, [named], silent)
 
 
-def content(path: Path, root: Path, limits: Limits) -> bytes:
+def content(path: Path, root: Path, limits: ReaderLimits) -> bytes:
     """The bytes of a file below `root`."""
     if not path.resolve().is_relative_to(root.resolve()):
         raise InvalidInput(f"{path}: lies outside {root}; give a path below it, without links out")
@@ -50,7 +50,7 @@ def content(path: Path, root: Path, limits: Limits) -> bytes:
         raise NotFound(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _walk(root: Path, folder: Path, limits: Limits, note: Note) -> Iterator[Sample]:
+def _walk(root: Path, folder: Path, limits: ReaderLimits, note: Note) -> Iterator[Sample]:
     here = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     media = []
     for path in (path for path in here if path.is_file()):

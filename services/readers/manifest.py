@@ -14,7 +14,7 @@ from rankspace.config import Config
 from rankspace.errors import InvalidInput, LimitExceeded, NotFound
 from rankspace.media.sample import Part, Sample
 from services.readers.folder import content
-from services.readers.naming import LIMITS, Limits, Named, PartMeta, parsed, part
+from services.readers.naming import LIMITS, Named, PartMeta, ReaderLimits, parsed, part
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -45,7 +45,7 @@ class Line(Config):
     """At least one."""
 
 
-def read_manifest(path: Path, limits: Limits = LIMITS) -> Iterator[Sample]:
+def read_manifest(path: Path, limits: ReaderLimits = LIMITS) -> Iterator[Sample]:
     """Every sample of a manifest; empty lines are passed over."""
     most = limits.json_bytes_max
     try:
@@ -60,7 +60,7 @@ def read_manifest(path: Path, limits: Limits = LIMITS) -> Iterator[Sample]:
         raise NotFound(f"{path}: cannot be read: {error.strerror}") from error
 
 
-def _sample(line: Line, folder: Path, where: str, limits: Limits) -> Sample:
+def _sample(line: Line, folder: Path, where: str, limits: ReaderLimits) -> Sample:
     if not line.parts:
         raise InvalidInput(f"{where}: parts: empty; a sample has at least one part")
     parts = tuple(
@@ -71,7 +71,7 @@ def _sample(line: Line, folder: Path, where: str, limits: Limits) -> Sample:
     return Sample(line.sample_id, parts, time_us, line.labels)
 
 
-def _part(said: LinePart, folder: Path, where: str, limits: Limits) -> Part:
+def _part(said: LinePart, folder: Path, where: str, limits: ReaderLimits) -> Part:
     if said.path is not None and said.text is None:
         data, suffix = content(folder / said.path, folder, limits), Path(said.path).suffix[1:]
     elif said.text is not None and said.path is None:

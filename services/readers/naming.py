@@ -30,7 +30,7 @@ Note = Callable[[str], None]
 Kind = TypeVar("Kind", bound=Config)
 
 
-class Limits(Config):
+class ReaderLimits(Config):
     """What the readers hold in memory at once."""
 
     file_bytes_max: int = 64 << 20
@@ -40,7 +40,7 @@ class Limits(Config):
     """One line of a manifest, or one json beside media."""
 
 
-LIMITS = Limits()
+LIMITS = ReaderLimits()
 
 
 class PartMeta(Config):
@@ -137,7 +137,7 @@ def passed_over(where: str) -> str:
     return f"{where}: passed over, not one of {', '.join(FORMATS)}"
 
 
-def bounded(file: IO[bytes], size: int, where: str, limits: Limits) -> bytes:
+def bounded(file: IO[bytes], size: int, where: str, limits: ReaderLimits) -> bytes:
     """The content of a file, if it is not too large."""
     allowed = limits.json_bytes_max if where.endswith(".json") else limits.file_bytes_max
     if size > allowed:

@@ -15,7 +15,7 @@ from typing import IO, cast
 
 from rankspace.errors import InvalidInput, MalformedMedia, NotFound
 from rankspace.media.sample import Sample
-from services.readers.naming import LIMITS, Limits, Named, Note, bounded, sample, silent
+from services.readers.naming import LIMITS, Named, Note, ReaderLimits, bounded, sample, silent
 
 
 class _Bounded:
@@ -38,7 +38,9 @@ class _Tar(tarfile.TarFile):
         super().__init__(name, "r", cast(IO[bytes], _Bounded(stream, most)))
 
 
-def read_webdataset(path: Path, limits: Limits = LIMITS, note: Note = silent) -> Iterator[Sample]:
+def read_webdataset(
+    path: Path, limits: ReaderLimits = LIMITS, note: Note = silent
+) -> Iterator[Sample]:
     """Every sample of a .tar, .tar.gz, .tar.bz2 or .tar.xz."""
     try:
         with _Tar.open(path, "r|*", most=limits.file_bytes_max) as tar:  # type: ignore[call-overload]
@@ -50,7 +52,7 @@ def read_webdataset(path: Path, limits: Limits = LIMITS, note: Note = silent) ->
         raise NotFound(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _members(tar: tarfile.TarFile, path: Path, limits: Limits) -> Iterator[tuple[str, Named]]:
+def _members(tar: tarfile.TarFile, path: Path, limits: ReaderLimits) -> Iterator[tuple[str, Named]]:
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # or all headers stay in memory
         where, name = f"{path}: {info.name}", PurePosixPath(info.name)

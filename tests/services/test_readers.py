@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rankspace.errors import InvalidInput, LimitExceeded, MalformedMedia, NotFound
 from rankspace.media.sample import Part, Sample
-from services.readers import Limits, read, read_folder, read_manifest, read_webdataset
+from services.readers import ReaderLimits, read, read_folder, read_manifest, read_webdataset
 
 
 def write_tar(path: Path, files: Mapping[str, bytes], mode: str = "w") -> Path:
@@ -137,7 +137,7 @@ def test_one_media_file_is_one_sample(tmp_path: Path) -> None:
 def test_a_bad_line_is_named_with_the_fix(tmp_path: Path, line: str, complaint: str) -> None:
     write_folder(tmp_path, {"secret.txt": b"s", "in/b.bin": b"b", "in/m.jsonl": line.encode()})
     with pytest.raises(InvalidInput) as caught:
-        list(read_manifest(tmp_path / "in" / "m.jsonl", Limits(json_bytes_max=256)))
+        list(read_manifest(tmp_path / "in" / "m.jsonl", ReaderLimits(json_bytes_max=256)))
     assert complaint in str(caught.value)
 
 
@@ -162,7 +162,7 @@ def test_links_and_devices_in_a_tar_are_refused(tmp_path: Path) -> None:
 
 
 def test_large_files_are_refused_before_they_are_read(tmp_path: Path) -> None:
-    small = Limits(file_bytes_max=10)
+    small = ReaderLimits(file_bytes_max=10)
     write_folder(tmp_path / "f", {"a.txt": b"a" * 11})
     write_tar(tmp_path / "f.tar", {"a.txt": b"a" * 11})
     for path in (tmp_path / "f", tmp_path / "f.tar", tmp_path / "f" / "a.txt"):

@@ -1,0 +1,88 @@
+"""What went wrong on the other side, as the same class of `rankspace.errors` that was raised there.
+
+A status carries `google.rpc.ErrorInfo` with the class's reason (AIP-193). Where it does not, gRPC
+itself or something between made it, and the code alone decides.
+"""
+
+from collections.abc import Iterable
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from rankspace.errors import (
+    AlreadyExists,
+    Denied,
+    InvalidInput,
+    LimitExceeded,
+    NotBuilt,
+    NotFound,
+    RankspaceError,
+    Refused,
+    Unreachable,
+)
+from rankspace.wire.problems import BY_REASON
+
+Detail = TypeVar("Detail", bound=Message)
+
+DOMAIN = "rankspace"
+DETAILS = "grpc-status-details-bin"
+BY_CODE: dict[grpc.StatusCode, type[RankspaceError]] = {
+    grpc.StatusCode.UNAVAILABLE: Unreachable,
+    grpc.StatusCode.CANCELLED: Unreachable,  # not by us: the server went away midway
+    grpc.StatusCode.DEADLINE_EXCEEDED: Unreachable,
+    grpc.StatusCode.UNAUTHENTICATED: Denied,
+    grpc.StatusCode.PERMISSION_DENIED: Denied,
+    grpc.StatusCode.NOT_FOUND: NotFound,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
+    grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
+    grpc.StatusCode.FAILED_PRECONDITION: Refused,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,  # gRPC's own: a message too large
+    grpc.StatusCode.UNIMPLEMENTED: NotBuilt,
+}
+SEVERED = ("Received RST_STREAM", "Stream removed", "Connection reset")
+"""How gRPC words a connection that broke where the code says UNKNOWN or INTERNAL."""
+
+
+def failure(error: grpc.aio.AioRpcError) -> RankspaceError:
+    """The error that a call ended with."""
+    status = _status(error)
+    info = _detail(status.details, ErrorInfo)
+    if info is None or info.domain != DOMAIN:
+        return _by_code(error)
+    request = _detail(status.details, BadRequest)
+    retry = _detail(status.details, RetryInfo)
+    return BY_REASON.get(info.reason, RankspaceError)(
+        status.message,
+        request.field_violations[0].field if request and request.field_violations else "",
+        retry.retry_delay.ToNanoseconds() / 1e9 if retry else 0.0,
+    )
+
+
+def _by_code(error: grpc.aio.AioRpcError) -> RankspaceError:
+    code, details = error.code(), error.details() or ""
+    kind = BY_CODE.get(code, RankspaceError)
+    if details.startswith(SEVERED):
+        kind = Unreachable
+    said = details.splitlines()[0] if details else "no reason given"
+    return kind(f"{said} ({code.name.lower().replace('_', ' ')})")
+
+
+def _status(error: grpc.aio.AioRpcError) -> Status:
+    for key, value in error.trailing_metadata() or ():
+        if key == DETAILS:
+            try:
+                return Status.FromString(value if isinstance(value, bytes) else value.encode())
+            except DecodeError:
+                break
+    return Status()
+
+
+def _detail(details: Iterable[Message], kind: type[Detail]) -> Detail | None:
+    for packed in details:
+        found = kind()
+        if packed.Unpack(found):  # type: ignore[attr-defined]  # google.protobuf.Any
+            return found
+    return None

@@ -1,0 +1,90 @@
+"""`rankspace models`: versions, aliases and export."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from services.cli.output import LOCAL, AsJson, Server, connected, plain, show
+
+app = typer.Typer(no_args_is_help=True, help="Models and the aliases they are served under.")
+Reference = Annotated[
+    str, typer.Argument(metavar="MODEL", help="An alias, a name (its newest version) or name@3.")
+]
+Alias = Annotated[str, typer.Argument(metavar="ALIAS")]
+
+COLUMNS = ("model", "created_us", "targets", "metrics")
+ALIASES = ("alias", "model", "revision", "rolled_back", "moved_us")
+
+
+@app.command("list")
+def list_(server: Server = LOCAL, as_json: AsJson = False) -> None:
+    """All versions of all models."""
+    with connected(server) as client:
+        show(map(_row, client.list_model_versions()), as_json, COLUMNS)
+
+
+@app.command("show")
+def show_(model: Reference, server: Server = LOCAL, as_json: AsJson = False) -> None:
+    """One version: what it can be asked for, its figures and where it came from."""
+    with connected(server) as client:
+        show([_row(client.get_model_version(model))], as_json, COLUMNS)
+
+
+@app.command()
+def aliases(server: Server = LOCAL, as_json: AsJson = False) -> None:
+    """What every alias means now."""
+    with connected(server) as client:
+        show(map(_alias, client.list_aliases()), as_json, ALIASES)
+
+
+@app.command()
+def history(alias: Alias, server: Server = LOCAL, as_json: AsJson = False) -> None:
+    """What an alias has meant, the latest first."""
+    with connected(server) as client:
+        show(map(_alias, client.get_alias(alias)), as_json, ALIASES)
+
+
+@app.command()
+def promote(
+    alias: Alias,
+    version: Annotated[str, typer.Argument(metavar="NAME@VERSION")],
+    server: Server = LOCAL,
+    as_json: AsJson = False,
+) -> None:
+    """Point an alias at a version."""
+    with connected(server) as client:
+        show([_alias(client.promote_alias(alias, version))], as_json, ALIASES)
+
+
+@app.command("roll-back")
+def roll_back(alias: Alias, server: Server = LOCAL, as_json: AsJson = False) -> None:
+    """Point an alias back at what it meant before."""
+    with connected(server) as client:
+        show([_alias(client.roll_back_alias(alias))], as_json, ALIASES)
+
+
+@app.command()
+def export(
+    model: Reference,
+    folder: Annotated[Path, typer.Argument(help="Must not exist yet.")],
+    server: Server = LOCAL,
+    as_json: AsJson = False,
+) -> None:
+    """Write the files of a version into a new folder."""
+    with connected(server) as client:
+        show([_row(client.export_model_version(model, folder))], as_json, COLUMNS)
+
+
+def _row(version: Any) -> dict[str, Any]:
+    lineage = version.lineage
+    targets = [
+        ":".join(filter(None, (target["modality"], target.get("role"))))
+        for target in lineage.get("targets", ())
+    ]
+    known = {"model": version.reference, "targets": targets, "metrics": lineage.get("metrics", {})}
+    return plain(version) | known
+
+
+def _alias(alias: Any) -> dict[str, Any]:
+    return plain(alias) | {"model": f"{alias.name}@{alias.version}"}

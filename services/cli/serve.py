@@ -1,0 +1,99 @@
+"""`rankspace serve`, `config` and `demo`: the server, its settings, and a tour of it."""
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from services.cli.output import AsJson
+
+if TYPE_CHECKING:
+    from services.config import ServerConfig
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", envvar="RANKSPACE_CONFIG", help="A TOML file of settings."),
+]
+
+
+def serve(
+    config: ConfigFile = None,
+    address: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="In place of gateway.address.")
+    ] = "",
+    folder: Annotated[
+        Path | None, typer.Option(help="Where everything is kept, in place of store.folder.")
+    ] = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C, then let running calls end and stop.
+
+    Without settings: on loopback, SQLite and a folder of yours.
+    """
+    settings = _settings(config, address, folder)
+    import uvloop
+
+    from services import telemetry
+    from services.cluster import RayTrainer
+    from services.gateway.server import serve as run
+    from services.local import LocalEngine
+
+    telemetry.start(settings.gateway.log_level)
+
+    async def work() -> None:
+        trainer = RayTrainer(settings.store)
+        await run(settings.gateway, LocalEngine(settings.store, trainer))
+
+    uvloop.run(work())
+
+
+def config(
+    path: ConfigFile = None,
+    show: Annotated[bool, typer.Option("--show", help="Print every setting in force.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Check the settings of `rankspace serve`, and print them with what each is for."""
+    settings = _settings(path, "", None)
+    if as_json:
+        typer.echo(settings.model_dump_json())
+    elif show:
+        _show(settings)
+    else:
+        typer.echo("the settings are right; --show prints them", err=True)
+
+
+def demo() -> None:
+    """Run the whole road on the built-in sample: serve, ingest, train, ask, report."""
+    from services.demo.main import main
+
+    main()
+
+
+def _settings(path: Path | None, address: str, folder: Path | None) -> "ServerConfig":
+    from services.config import server_config
+
+    environment = dict(os.environ)
+    if address:
+        environment["RANKSPACE_GATEWAY__ADDRESS"] = json.dumps(address)
+    if folder:
+        environment["RANKSPACE_STORE__FOLDER"] = json.dumps(str(folder.absolute()))
+    return server_config(path, environment)
+
+
+def _show(settings: "ServerConfig") -> None:
+    from rankspace.generation.request import Sampling
+    from rankspace.training.job import JobConfig
+    from services.cli.settings import listed, toml
+
+    def origin(names: Sequence[str], was_set: bool) -> str:
+        variable = "RANKSPACE_" + "__".join(names).upper()
+        if variable in os.environ:
+            return f"from {variable}"
+        return "from the file" if was_set else ""
+
+    typer.echo("\n".join(toml(settings, origin)))
+    typer.echo("")
+    typer.echo("\n".join(listed(JobConfig(streams=("STREAM",)), "train --set NAME=VALUE")))
+    typer.echo("\n".join(listed(Sampling(), "generate --set NAME=VALUE")))
