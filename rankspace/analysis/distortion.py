@@ -100,7 +100,7 @@ def at_tempo(wave: Wave, factor: float) -> Wave:
     half = WINDOW // 2
     padded = np.pad(wave, (half + REACH, WINDOW + half + 2 * REACH))
     window = np.hanning(WINDOW + 1)[:-1]
-    count = int(len(wave) / factor / half) + 1
+    count = int(len(wave) / factor / half) + 2
     out = np.zeros((count + 1) * half)
     follows = padded[:WINDOW]
     for at in range(count):
