@@ -20,17 +20,17 @@ class Config(BaseModel):
     )
 
 
-def parse(kind: type[Kind], values: object) -> Kind:
+def parse(kind: type[Kind], values: object, path: str = "") -> Kind:
     """A config of this kind from plain values, as JSON or TOML would give them.
 
-    Raises InvalidConfig naming the first field at fault.
+    Raises InvalidConfig naming the first field at fault, behind the path where the values stood.
     """
     try:
         # Through JSON, so that strictness means "as JSON means it": a list may fill a tuple.
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
         first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
+        field = ".".join(str(part) for part in (*filter(None, [path]), *first["loc"]))
         raise InvalidConfig(f"{field or kind.__name__}: {first['msg'].lower()}", field) from error
 
 

@@ -1,10 +1,9 @@
 """Sessions: what opens them, what is said in them, and the answers."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from rankspace.config import Kind, parse
-from rankspace.errors import InvalidConfig, InvalidInput, NotBuilt
+from rankspace.config import parse
+from rankspace.errors import InvalidInput, NotBuilt
 from rankspace.generation.request import (
     Ask,
     Delta,
@@ -41,14 +40,6 @@ _USAGE = tuple(pb.Usage.DESCRIPTOR.fields_by_name)
 _TRACE = tuple(name for name in pb.Trace.DESCRIPTOR.fields_by_name if name != "modality")
 
 
-def _parsed(kind: type[Kind], values: Mapping[str, object], path: str) -> Kind:
-    """A config; its errors name the field from the request on."""
-    try:
-        return parse(kind, values)
-    except InvalidConfig as error:
-        raise InvalidConfig(error.message, f"{path}.{error.field}") from error
-
-
 def read_setup(message: pb.GenerateSetup) -> SessionConfig:
     """How to open a session."""
     if message.resume_handle:
@@ -57,7 +48,7 @@ def read_setup(message: pb.GenerateSetup) -> SessionConfig:
             "setup.resume_handle",
         )
     model = {"model": message.model} if message.model else {}
-    return _parsed(SessionConfig, {**model, "trace": message.trace}, "setup")
+    return parse(SessionConfig, {**model, "trace": message.trace}, "setup")
 
 
 def write_setup(config: SessionConfig) -> pb.GenerateSetup:
@@ -96,7 +87,7 @@ def read_ask(message: pb.Ask) -> Ask:
     """What an answer shall be."""
     sampling = given(message.sampling, _SAMPLING)
     target = read_target(message.target, "ask.target")
-    return Ask(target, _parsed(Sampling, sampling, "ask.sampling"))
+    return Ask(target, parse(Sampling, sampling, "ask.sampling"))
 
 
 def write_ask(ask: Ask) -> pb.Ask:
@@ -113,7 +104,7 @@ def read_target(message: pb.Target, path: str = "target") -> Target:
         "role": message.role,
         "encoding": read_encoding(message.encoding, f"{path}.encoding"),
     }
-    return _parsed(Target, values, path)
+    return parse(Target, values, path)
 
 
 def write_target(target: Target) -> pb.Target:

@@ -1,7 +1,7 @@
 """Resource names of the wire ("streams/photos") and the plain names of the library ("photos")."""
 
 import re
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rankspace.errors import InvalidInput
 
@@ -11,6 +11,7 @@ _ID = r"[a-z0-9][a-z0-9._-]{0,62}"
 _VERSION = re.compile(rf"models/({_ID})/versions/([1-9][0-9]{{0,17}})")
 
 
+@runtime_checkable
 class PageRequest(Protocol):
     """A request for one page of a list."""
 

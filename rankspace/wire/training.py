@@ -36,10 +36,7 @@ def read_config(message: pb.JobConfig) -> JobConfig:
         read_name("streams", name, f"config.streams[{at}]")
         for at, name in enumerate(message.streams)
     ]
-    try:
-        return parse(JobConfig, values)
-    except InvalidConfig as error:
-        raise InvalidConfig(error.message, f"config.{error.field}") from error
+    return parse(JobConfig, values, "config")
 
 
 def write_config(config: JobConfig) -> pb.JobConfig:

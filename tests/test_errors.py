@@ -1,0 +1,63 @@
+"""Every error has one status and one reason, and crosses processes and the wire whole."""
+
+import pickle
+
+import pytest
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankspace.errors import RankspaceError, tree
+from rankspace.wire.problems import read_problem
+from services.errors import CODES, DOMAIN, problem, status
+
+CLASSES = sorted(set(tree()), key=lambda kind: kind.__name__)
+every_class = pytest.mark.parametrize("kind", CLASSES)
+some_class = st.sampled_from(CLASSES)
+texts = st.text(max_size=40)
+delays = st.floats(0, 1e6)
+
+
+def shown(error: RankspaceError) -> tuple[object, ...]:
+    return type(error), error.message, error.field, error.retry_after_s
+
+
+def test_every_class_has_a_status() -> None:
+    assert CODES.keys() == set(CLASSES)
+
+
+def test_reasons_are_distinct_and_as_aip_193_wants_them() -> None:
+    reasons = [kind.reason() for kind in CLASSES]
+    assert len(set(reasons)) == len(reasons)
+    assert all(reason.isascii() and reason.isupper() and len(reason) <= 63 for reason in reasons)
+
+
+@given(kind=some_class, message=texts, field=texts, delay=delays)
+def test_errors_pickle(kind: type[RankspaceError], message: str, field: str, delay: float) -> None:
+    error = kind(message, field, delay)
+    assert shown(pickle.loads(pickle.dumps(error))) == shown(error)  # noqa: S301 — our own bytes
+
+
+@given(kind=some_class, message=texts, field=texts, delay=delays)
+def test_a_problem_on_the_wire_is_the_error_again(
+    kind: type[RankspaceError], message: str, field: str, delay: float
+) -> None:
+    error = kind(message, field, delay)
+    assert shown(read_problem(problem(error))) == shown(error)
+
+
+@every_class
+def test_a_status_tells_a_program_what_to_do(kind: type[RankspaceError]) -> None:
+    ended = status(kind("what is wrong", "batch.samples", 1.5))
+    info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
+    for packed, detail in zip(ended.details, (info, request, retry), strict=True):
+        assert packed.Unpack(detail)
+    assert (ended.code, ended.message) == (CODES[kind].value[0], "what is wrong")
+    assert (info.reason, info.domain) == (kind.reason(), DOMAIN)
+    assert request.field_violations[0].field == "batch.samples"
+    assert retry.retry_delay.ToMilliseconds() == 1500
+
+
+@every_class
+def test_a_status_says_no_more_than_there_is(kind: type[RankspaceError]) -> None:
+    assert len(status(kind("what is wrong")).details) == 1
