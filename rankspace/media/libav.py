@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rankspace.errors import MalformedMedia
 
 CONTAINERS: Mapping[str, str] = MappingProxyType(
-    {"mp3": "mp3", "flac": "flac", "mp4": "mp4", "webm": "matroska", "gif": "gif"}
+    {"mp3": "mp3", "opus": "ogg", "flac": "flac", "mp4": "mp4", "webm": "matroska", "gif": "gif"}
 )
 DECODERS = frozenset(
     {"h264", "hevc", "vp8", "vp9", "av1", "libdav1d", "mpeg4", "gif"}
@@ -64,10 +64,12 @@ def codec(stream: Stream) -> str:
     return "" if context is None else context.name
 
 
-def planes(frame: AudioFrame) -> NDArray[np.float32]:
-    """The samples of a frame, [N, C], as floats within [-1, 1]."""
+def planes(frame: AudioFrame, rate_hz: int, channels: int) -> NDArray[np.float32]:
+    """The samples of a frame, [N, C], as floats within [-1, 1]; its shape must be as before."""
+    if (frame.sample_rate, frame.layout.nb_channels) != (rate_hz, channels):
+        raise MalformedMedia("the sound changes its sample rate or channels midway", "data")
     values = frame.to_ndarray()  # [C, N] or [1, N·C]
-    steps = values.T if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels)
+    steps = values.T if frame.format.is_planar else values.reshape(-1, channels)
     if values.dtype.kind == "f":
         return steps.astype(np.float32, copy=False)
     middle = 128 if values.dtype.kind == "u" else 0

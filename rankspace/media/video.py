@@ -180,18 +180,16 @@ class _Ear:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._funnel: Funnel | None = None
-        self._rate_hz = 0
+        self._shape = (0, 0)
         self._start_s = 0.0
 
     def hear(self, frame: AudioFrame) -> None:
         if self._funnel is None:
             check_shape(frame.sample_rate, frame.layout.nb_channels, self._limits)
-            self._rate_hz = frame.sample_rate
+            self._shape = (frame.sample_rate, frame.layout.nb_channels)
             self._start_s = frame.time or 0.0
             self._funnel = Funnel(frame.sample_rate, self._limits.video_seconds_max)
-        if frame.sample_rate != self._rate_hz:
-            raise MalformedMedia("the sound changes its sample rate midway", "data")
-        self._funnel.push(planes(frame))
+        self._funnel.push(planes(frame, *self._shape))
 
     def wave(self, start_s: float) -> Wave:
         """[N], so that sample 0 sounds at `start_s`."""

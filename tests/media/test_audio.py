@@ -3,6 +3,7 @@
 import struct
 from io import BytesIO
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -95,6 +96,25 @@ def test_a_streamed_flac_needs_no_length() -> None:
     flac[22:26] = bytes(4)
     decoded = decode(Part("audio", bytes(flac)), LIMITS)
     np.testing.assert_array_equal(decoded, decode(Part("audio", encode.flac(TONE)), LIMITS))
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(8_000, 1), (16_000, 2)])
+def test_a_sound_that_changes_midway_is_refused(rate: int, channels: int) -> None:
+    parts: list[bytes] = []
+    shapes: list[tuple[int, int]] = [(16_000, 1), (rate, channels)]
+    for shape in shapes:
+        out = BytesIO()
+        with av.open(out, "w", format="mp3") as container:
+            layout = ("mono", "stereo")[shape[1] - 1]
+            stream = container.add_stream("libmp3lame", shape[0], layout=layout)
+            waves = np.repeat(TONE[None], shape[1], axis=0)
+            frame = av.AudioFrame.from_ndarray(waves, format="fltp", layout=layout)
+            frame.sample_rate = shape[0]
+            container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        parts.append(out.getvalue()[45:] if parts else out.getvalue())
+    with pytest.raises(MalformedMedia, match="midway"):
+        decode(Part("audio", b"".join(parts)), LIMITS)
 
 
 def cut(name: str) -> bytes:
