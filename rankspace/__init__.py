@@ -1,1 +1,4 @@
-"""Self-hosted multimodal streams: ingest, learn, answer in any modality. Importing this imports nothing."""
+"""Self-hosted multimodal streams: ingest, learn, answer in any modality.
+
+Importing this imports nothing.
+"""

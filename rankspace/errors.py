@@ -20,9 +20,9 @@
     ├── Corrupt                   what is stored is not what was written
     └── Unreachable               the server cannot be reached or went away
 
-Raise the leaf; catch the branch. A message says what is wrong and what would be right, in lower case
-and without a full stop. `services.errors` gives every class its gRPC status; `rankspace.client` turns
-the status back into the same class by its `reason`.
+Raise the leaf; catch the branch. A message says what is wrong and what would be right, in lower
+case and without a full stop. `services.errors` gives every class its gRPC status;
+`rankspace.client` turns the status back into the same class by its `reason`.
 """
 
 import re

@@ -1,9 +1,9 @@
 """What a client sends: samples, each a set of parts that belong together.
 
-A part is one piece of one modality in the encoding it was sent in. Its `role` says what it is to its
-sample ("ru", "en", "speech-ru", "word"); a model learns one kind of part per (modality, role), so a
-request can ask for the Russian caption rather than for any text. Raw bytes are kept as sent; everything
-else in the library is derived from them.
+A part is one piece of one modality in the encoding it was sent in. Its `role` says what it is to
+its sample ("ru", "en", "speech-ru", "word"); a model learns one kind of part per (modality, role),
+so a request can ask for the Russian caption rather than for any text. Raw bytes are kept as sent;
+everything else in the library is derived from them.
 """
 
 from collections.abc import Mapping
@@ -34,8 +34,8 @@ class Part:
     """UTF-8 text, or the media file, or raw PCM; empty when `frames` are given."""
 
     encoding: str = ""
-    """"" for text; wav flac ogg mp3 opus pcm_s16le pcm_f32le; png jpeg webp gif; mp4 webm gif frames.
-    Empty for other media means: find out from the magic bytes."""
+    """Text: empty. Audio: wav flac ogg mp3 opus pcm_s16le pcm_f32le. Image: png jpeg webp gif.
+    Video: mp4 webm gif frames. Empty for other media than text: told by the first bytes."""
 
     role: str = ""
     """What the part is to its sample; at most 64 characters of a-z 0-9 - _ (empty: plain)."""
@@ -60,5 +60,5 @@ class Sample:
     """When it happened: microseconds since the Unix epoch; 0 when unknown."""
 
     labels: Mapping[str, str] = field(default_factory=dict)
-    """Free text for filters; the model never sees it. The label "split" = "valid" keeps a sample out of
-    training: it is used for held-out loss only."""
+    """Free text for filters; the model never sees it. The label "split" = "valid" keeps a sample
+    out of training: it is used for held-out loss only."""
