@@ -12,6 +12,7 @@ import pytest
 import rankspace
 import services
 from rankspace.config import Config
+from services.config import server_config
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")])
@@ -52,15 +53,16 @@ def test_every_setting_is_explained() -> None:
 @pytest.mark.usefixtures("_everything_is_imported")
 def test_every_limit_stands_in_operations_with_its_default() -> None:
     page = (ROOT / "docs/operations.md").read_text("utf-8")
-    rows = set(re.findall(r"^\| `([\w.]+)` \| ([^ |]+)", page, re.MULTILINE))
-    limits = {
-        (f"{kind.__name__}.{name}", f"{field.default:,}")
+    stated = set(re.findall(r"^\| `([\w.]+)` \| ([^ |]+)", page, re.MULTILINE))
+    settings = {
+        (f"{kind.__name__}.{name}", str(field.default))
         for kind in configs()
         for name, field in kind.model_fields.items()
-        if name.endswith("_max")
     }
-    stated = {row for row in rows if row[0].endswith("_max")}
-    assert sorted(stated ^ limits) == []
+    limits = {(name, default) for name, default in settings if name.endswith(("_max", "_s_min"))}
+    stated = {(name, default.replace(",", "")) for name, default in stated}
+    assert sorted(limits - stated) == []
+    assert sorted(stated - settings) == []
 
 
 def test_every_promise_names_a_test_that_exists() -> None:
@@ -99,3 +101,15 @@ def test_the_tree_in_the_readme_is_the_tree() -> None:
             name = module.name.rsplit(".", 1)[1]
             generated = module.name.startswith("rankspace.v1.")
             assert generated or re.search(rf"\b{name}(\.py|/)", tree), f"{module.name} is not drawn"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=named)
+def test_tests_that_are_named_exist(page: Path) -> None:
+    for path in re.findall(r"`(tests/[\w/.]+?)(?:::\w+)?`", page.read_text("utf-8")):
+        assert (ROOT / path).exists(), path
+
+
+def test_the_server_that_others_can_reach_has_settings_that_are_right() -> None:
+    config = server_config(ROOT / "deploy/server.toml", {})
+    assert config.gateway.certificate
+    assert config.gateway.key
