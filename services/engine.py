@@ -96,17 +96,20 @@ class Jobs(Protocol):
 class Models(Protocol):
     """The registry. A reference is an alias, a name (its newest version) or name@version."""
 
-    async def models(self, name: str, size: int, token: str) -> Page[ModelVersion]:
-        """A page of versions by name and number, of one model or (no name) of all."""
+    async def models(self, size: int, token: str) -> Page[ModelVersion]:
+        """The newest version of every model, by name."""
+
+    async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
+        """A page of a model's versions, the newest first."""
 
     async def model(self, reference: str) -> ModelVersion:
         """What a reference means now."""
 
-    async def aliases(self) -> tuple[Alias, ...]:
-        """Where every alias stands, by name."""
+    async def aliases(self, size: int, token: str) -> Page[Alias]:
+        """A page of aliases, by name."""
 
-    async def moves(self, alias: str) -> tuple[Alias, ...]:
-        """How an alias stood after each of its moves, the newest first; at least one."""
+    async def alias(self, alias: str) -> Alias:
+        """Where an alias stands."""
 
     async def promote(self, alias: str, reference: str) -> Alias:
         """Move an alias to a version, making the alias if there is none."""

@@ -35,21 +35,27 @@ class Models(pb_grpc.ModelServiceServicer):
     async def ListModelVersions(
         self, request: pb.ListModelVersionsRequest, _context: Context
     ) -> pb.ListModelVersionsResponse:
-        name = "" if request.parent == ALL else read_name("models", request.parent, "parent")
-        page = await self._engine.models(name, *read_page(request))
+        size, token = read_page(request)
+        if request.parent == ALL:
+            page = await self._engine.models(size, token)
+        else:
+            name = read_name("models", request.parent, "parent")
+            page = await self._engine.versions(name, size, token)
         versions = [await _written(model) for model in page.items]
         return pb.ListModelVersionsResponse(
             model_versions=versions, next_page_token=page.next_token
         )
 
     async def GetAlias(self, request: pb.GetAliasRequest, _context: Context) -> pb.GetAliasResponse:
-        moves = await self._engine.moves(read_name("aliases", request.name))
-        return pb.GetAliasResponse(alias=write_alias(moves[0]), history=map(write_alias, moves))
+        alias = await self._engine.alias(read_name("aliases", request.name))
+        return pb.GetAliasResponse(alias=write_alias(alias))
 
     async def ListAliases(
-        self, _request: pb.ListAliasesRequest, _context: Context
+        self, request: pb.ListAliasesRequest, _context: Context
     ) -> pb.ListAliasesResponse:
-        return pb.ListAliasesResponse(aliases=map(write_alias, await self._engine.aliases()))
+        page = await self._engine.aliases(*read_page(request))
+        aliases = map(write_alias, page.items)
+        return pb.ListAliasesResponse(aliases=aliases, next_page_token=page.next_token)
 
     async def PromoteAlias(
         self, request: pb.PromoteAliasRequest, _context: Context

@@ -119,7 +119,7 @@ deltas = st.builds(
 asks = st.builds(Ask, targets, samplings)
 aliases = st.builds(
     Alias, alias=names, name=names, version=st.integers(1, 10**17), revision=counts,
-    rolled_back=st.booleans(), moved_us=times,
+    rolled_back=st.booleans(), moved_us=times, history=st.lists(versions, max_size=2).map(tuple),
 )  # fmt: skip
 stored = st.one_of(
     samples, st.builds(Rejected, texts, st.just("MALFORMED_MEDIA"), texts, st.none())

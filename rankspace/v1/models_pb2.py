@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from rankspace.v1 import generation_pb2 as rankspace_dot_v1_dot_generation__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rankspace/v1/models.proto\x12\x0crankspace.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1drankspace/v1/generation.proto\"\xbf\x02\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x07lineage\x18\x04 \x01(\x0b\x32\x15.rankspace.v1.Lineage\x12\x38\n\x07metrics\x18\x05 \x03(\x0b\x32\'.rankspace.v1.ModelVersion.MetricsEntry\x12%\n\x07targets\x18\x06 \x03(\x0b\x32\x14.rankspace.v1.Target\x12&\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x17.rankspace.v1.ModelFile\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb9\x01\n\x07Lineage\x12\x0b\n\x03job\x18\x01 \x01(\t\x12.\n\x08snapshot\x18\x02 \x03(\x0b\x32\x1c.rankspace.v1.SnapshotSource\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x10\n\x08software\x18\x05 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\"[\n\x0eSnapshotSource\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x03\x12\x13\n\x0bstop_offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"8\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x84\x01\n\x05\x41lias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x13\n\x0brolled_back\x18\x04 \x01(\x08\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"&\n\x16GetModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x17GetModelVersionResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.rankspace.v1.ModelVersion\"Q\n\x18ListModelVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x19ListModelVersionsResponse\x12\x32\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\x1a.rankspace.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\\\n\x10GetAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\x12$\n\x07history\x18\x02 \x03(\x0b\x32\x13.rankspace.v1.Alias\";\n\x12ListAliasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListAliasesResponse\x12$\n\x07\x61liases\x18\x01 \x03(\x0b\x32\x13.rankspace.v1.Alias\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x13PromoteAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\":\n\x14PromoteAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\"$\n\x14RollBackAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x15RollBackAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\")\n\x19\x45xportModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x87\x01\n\x1a\x45xportModelVersionResponse\x12\x33\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.rankspace.v1.ModelVersionH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.rankspace.v1.FileChunkH\x00\x42\n\n\x08response\"7\n\tFileChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x32\x8f\x05\n\x0cModelService\x12^\n\x0fGetModelVersion\x12$.rankspace.v1.GetModelVersionRequest\x1a%.rankspace.v1.GetModelVersionResponse\x12\x64\n\x11ListModelVersions\x12&.rankspace.v1.ListModelVersionsRequest\x1a\'.rankspace.v1.ListModelVersionsResponse\x12I\n\x08GetAlias\x12\x1d.rankspace.v1.GetAliasRequest\x1a\x1e.rankspace.v1.GetAliasResponse\x12R\n\x0bListAliases\x12 .rankspace.v1.ListAliasesRequest\x1a!.rankspace.v1.ListAliasesResponse\x12U\n\x0cPromoteAlias\x12!.rankspace.v1.PromoteAliasRequest\x1a\".rankspace.v1.PromoteAliasResponse\x12X\n\rRollBackAlias\x12\".rankspace.v1.RollBackAliasRequest\x1a#.rankspace.v1.RollBackAliasResponse\x12i\n\x12\x45xportModelVersion\x12\'.rankspace.v1.ExportModelVersionRequest\x1a(.rankspace.v1.ExportModelVersionResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19rankspace/v1/models.proto\x12\x0crankspace.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1drankspace/v1/generation.proto\"\xbf\x02\n\x0cModelVersion\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12/\n\x0b\x63reate_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12&\n\x07lineage\x18\x04 \x01(\x0b\x32\x15.rankspace.v1.Lineage\x12\x38\n\x07metrics\x18\x05 \x03(\x0b\x32\'.rankspace.v1.ModelVersion.MetricsEntry\x12%\n\x07targets\x18\x06 \x03(\x0b\x32\x14.rankspace.v1.Target\x12&\n\x05\x66iles\x18\x07 \x03(\x0b\x32\x17.rankspace.v1.ModelFile\x1a.\n\x0cMetricsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb9\x01\n\x07Lineage\x12\x0b\n\x03job\x18\x01 \x01(\t\x12.\n\x08snapshot\x18\x02 \x03(\x0b\x32\x1c.rankspace.v1.SnapshotSource\x12\'\n\x06\x63onfig\x18\x03 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x0e\n\x06parent\x18\x04 \x01(\t\x12\x10\n\x08software\x18\x05 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x06 \x01(\x0b\x32\x17.google.protobuf.Struct\"[\n\x0eSnapshotSource\x12\x0e\n\x06stream\x18\x01 \x01(\t\x12\x14\n\x0cstart_offset\x18\x02 \x01(\x03\x12\x13\n\x0bstop_offset\x18\x03 \x01(\x03\x12\x0e\n\x06\x64igest\x18\x04 \x01(\t\"8\n\tModelFile\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\r\n\x05\x62ytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"\x95\x01\n\x05\x41lias\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\x13\n\x0brolled_back\x18\x04 \x01(\x08\x12/\n\x0bupdate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07history\x18\x06 \x03(\t\"&\n\x16GetModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"L\n\x17GetModelVersionResponse\x12\x31\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.rankspace.v1.ModelVersion\"Q\n\x18ListModelVersionsRequest\x12\x0e\n\x06parent\x18\x01 \x01(\t\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"h\n\x19ListModelVersionsResponse\x12\x32\n\x0emodel_versions\x18\x01 \x03(\x0b\x32\x1a.rankspace.v1.ModelVersion\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\x1f\n\x0fGetAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"6\n\x10GetAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\";\n\x12ListAliasesRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListAliasesResponse\x12$\n\x07\x61liases\x18\x01 \x03(\x0b\x32\x13.rankspace.v1.Alias\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\":\n\x13PromoteAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x15\n\rmodel_version\x18\x02 \x01(\t\":\n\x14PromoteAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\"$\n\x14RollBackAliasRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x15RollBackAliasResponse\x12\"\n\x05\x61lias\x18\x01 \x01(\x0b\x32\x13.rankspace.v1.Alias\")\n\x19\x45xportModelVersionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x87\x01\n\x1a\x45xportModelVersionResponse\x12\x33\n\rmodel_version\x18\x01 \x01(\x0b\x32\x1a.rankspace.v1.ModelVersionH\x00\x12(\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x17.rankspace.v1.FileChunkH\x00\x42\n\n\x08response\"7\n\tFileChunk\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06offset\x18\x02 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\x32\x8f\x05\n\x0cModelService\x12^\n\x0fGetModelVersion\x12$.rankspace.v1.GetModelVersionRequest\x1a%.rankspace.v1.GetModelVersionResponse\x12\x64\n\x11ListModelVersions\x12&.rankspace.v1.ListModelVersionsRequest\x1a\'.rankspace.v1.ListModelVersionsResponse\x12I\n\x08GetAlias\x12\x1d.rankspace.v1.GetAliasRequest\x1a\x1e.rankspace.v1.GetAliasResponse\x12R\n\x0bListAliases\x12 .rankspace.v1.ListAliasesRequest\x1a!.rankspace.v1.ListAliasesResponse\x12U\n\x0cPromoteAlias\x12!.rankspace.v1.PromoteAliasRequest\x1a\".rankspace.v1.PromoteAliasResponse\x12X\n\rRollBackAlias\x12\".rankspace.v1.RollBackAliasRequest\x1a#.rankspace.v1.RollBackAliasResponse\x12i\n\x12\x45xportModelVersion\x12\'.rankspace.v1.ExportModelVersionRequest\x1a(.rankspace.v1.ExportModelVersionResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,37 +47,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MODELFILE']._serialized_start=740
   _globals['_MODELFILE']._serialized_end=796
   _globals['_ALIAS']._serialized_start=799
-  _globals['_ALIAS']._serialized_end=931
-  _globals['_GETMODELVERSIONREQUEST']._serialized_start=933
-  _globals['_GETMODELVERSIONREQUEST']._serialized_end=971
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=973
-  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1049
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1051
-  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1132
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1134
-  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1238
-  _globals['_GETALIASREQUEST']._serialized_start=1240
-  _globals['_GETALIASREQUEST']._serialized_end=1271
-  _globals['_GETALIASRESPONSE']._serialized_start=1273
-  _globals['_GETALIASRESPONSE']._serialized_end=1365
-  _globals['_LISTALIASESREQUEST']._serialized_start=1367
-  _globals['_LISTALIASESREQUEST']._serialized_end=1426
-  _globals['_LISTALIASESRESPONSE']._serialized_start=1428
-  _globals['_LISTALIASESRESPONSE']._serialized_end=1512
-  _globals['_PROMOTEALIASREQUEST']._serialized_start=1514
-  _globals['_PROMOTEALIASREQUEST']._serialized_end=1572
-  _globals['_PROMOTEALIASRESPONSE']._serialized_start=1574
-  _globals['_PROMOTEALIASRESPONSE']._serialized_end=1632
-  _globals['_ROLLBACKALIASREQUEST']._serialized_start=1634
-  _globals['_ROLLBACKALIASREQUEST']._serialized_end=1670
-  _globals['_ROLLBACKALIASRESPONSE']._serialized_start=1672
-  _globals['_ROLLBACKALIASRESPONSE']._serialized_end=1731
-  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_start=1733
-  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_end=1774
-  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_start=1777
-  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_end=1912
-  _globals['_FILECHUNK']._serialized_start=1914
-  _globals['_FILECHUNK']._serialized_end=1969
-  _globals['_MODELSERVICE']._serialized_start=1972
-  _globals['_MODELSERVICE']._serialized_end=2627
+  _globals['_ALIAS']._serialized_end=948
+  _globals['_GETMODELVERSIONREQUEST']._serialized_start=950
+  _globals['_GETMODELVERSIONREQUEST']._serialized_end=988
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_start=990
+  _globals['_GETMODELVERSIONRESPONSE']._serialized_end=1066
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_start=1068
+  _globals['_LISTMODELVERSIONSREQUEST']._serialized_end=1149
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_start=1151
+  _globals['_LISTMODELVERSIONSRESPONSE']._serialized_end=1255
+  _globals['_GETALIASREQUEST']._serialized_start=1257
+  _globals['_GETALIASREQUEST']._serialized_end=1288
+  _globals['_GETALIASRESPONSE']._serialized_start=1290
+  _globals['_GETALIASRESPONSE']._serialized_end=1344
+  _globals['_LISTALIASESREQUEST']._serialized_start=1346
+  _globals['_LISTALIASESREQUEST']._serialized_end=1405
+  _globals['_LISTALIASESRESPONSE']._serialized_start=1407
+  _globals['_LISTALIASESRESPONSE']._serialized_end=1491
+  _globals['_PROMOTEALIASREQUEST']._serialized_start=1493
+  _globals['_PROMOTEALIASREQUEST']._serialized_end=1551
+  _globals['_PROMOTEALIASRESPONSE']._serialized_start=1553
+  _globals['_PROMOTEALIASRESPONSE']._serialized_end=1611
+  _globals['_ROLLBACKALIASREQUEST']._serialized_start=1613
+  _globals['_ROLLBACKALIASREQUEST']._serialized_end=1649
+  _globals['_ROLLBACKALIASRESPONSE']._serialized_start=1651
+  _globals['_ROLLBACKALIASRESPONSE']._serialized_end=1710
+  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_start=1712
+  _globals['_EXPORTMODELVERSIONREQUEST']._serialized_end=1753
+  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_start=1756
+  _globals['_EXPORTMODELVERSIONRESPONSE']._serialized_end=1891
+  _globals['_FILECHUNK']._serialized_start=1893
+  _globals['_FILECHUNK']._serialized_end=1948
+  _globals['_MODELSERVICE']._serialized_start=1951
+  _globals['_MODELSERVICE']._serialized_end=2606
 # @@protoc_insertion_point(module_scope)

@@ -220,6 +220,7 @@ class Alias(_message.Message):
     REVISION_FIELD_NUMBER: _builtins.int
     ROLLED_BACK_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    HISTORY_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"aliases/{alias}", where {alias} is 1 to 63 characters of a-z 0-9 -, not beginning with -."""
     model_version: _builtins.str
@@ -232,6 +233,10 @@ class Alias(_message.Message):
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last moved."""
 
+    @_builtins.property
+    def history(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """"models/{model}/versions/{version}" that roll-backs would return to, the next one first."""
+
     def __init__(
         self,
         *,
@@ -240,10 +245,11 @@ class Alias(_message.Message):
         revision: _builtins.int = ...,
         rolled_back: _builtins.bool = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        history: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model_version", b"model_version", "name", b"name", "revision", b"revision", "rolled_back", b"rolled_back", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "model_version", b"model_version", "name", b"name", "revision", b"revision", "rolled_back", b"rolled_back", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,7 +311,7 @@ class ListModelVersionsRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """"models/{model}", or "models/-" for all."""
+    """"models/{model}" for all its versions, or "models/-" for the newest of every model."""
     page_size: _builtins.int
     """Versions on a page, at most 1,000; 0: 100."""
     page_token: _builtins.str
@@ -382,24 +388,18 @@ class GetAliasResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ALIAS_FIELD_NUMBER: _builtins.int
-    HISTORY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def alias(self) -> Global___Alias:
         """It."""
-
-    @_builtins.property
-    def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Alias]:
-        """How it stood after each of its moves, the latest first."""
 
     def __init__(
         self,
         *,
         alias: Global___Alias | None = ...,
-        history: _abc.Iterable[Global___Alias] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias", "history", b"history"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["alias", b"alias"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -407,14 +407,14 @@ Global___GetAliasResponse: _TypeAlias = GetAliasResponse  # noqa: Y015
 
 @_typing.final
 class ListAliasesRequest(_message.Message):
-    """Asks for aliases."""
+    """Asks for a page of aliases."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
-    """Aliases on a page, at most 1,000; 0: 100. Reserved: all are sent."""
+    """Aliases on a page, at most 1,000; 0: 100."""
     page_token: _builtins.str
     """From the page before; empty: the first page."""
     def __init__(

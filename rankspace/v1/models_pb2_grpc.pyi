@@ -36,9 +36,9 @@ class ModelServiceStub:
     GetModelVersion: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetModelVersionRequest, _models_pb2.GetModelVersionResponse]
     """Returns one version of a model."""
     ListModelVersions: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]
-    """Lists versions of one model or of all, by name and number."""
+    """Lists the versions of a model, the newest first, or the newest version of every model, by name."""
     GetAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.GetAliasRequest, _models_pb2.GetAliasResponse]
-    """Returns one alias and its history."""
+    """Returns one alias."""
     ListAliases: _grpc.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]
     """Lists aliases by name."""
     PromoteAlias: _grpc.UnaryUnaryMultiCallable[_models_pb2.PromoteAliasRequest, _models_pb2.PromoteAliasResponse]
@@ -56,9 +56,9 @@ class ModelServiceAsyncStub(ModelServiceStub):
     GetModelVersion: _aio.UnaryUnaryMultiCallable[_models_pb2.GetModelVersionRequest, _models_pb2.GetModelVersionResponse]  # type: ignore[assignment]
     """Returns one version of a model."""
     ListModelVersions: _aio.UnaryUnaryMultiCallable[_models_pb2.ListModelVersionsRequest, _models_pb2.ListModelVersionsResponse]  # type: ignore[assignment]
-    """Lists versions of one model or of all, by name and number."""
+    """Lists the versions of a model, the newest first, or the newest version of every model, by name."""
     GetAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.GetAliasRequest, _models_pb2.GetAliasResponse]  # type: ignore[assignment]
-    """Returns one alias and its history."""
+    """Returns one alias."""
     ListAliases: _aio.UnaryUnaryMultiCallable[_models_pb2.ListAliasesRequest, _models_pb2.ListAliasesResponse]  # type: ignore[assignment]
     """Lists aliases by name."""
     PromoteAlias: _aio.UnaryUnaryMultiCallable[_models_pb2.PromoteAliasRequest, _models_pb2.PromoteAliasResponse]  # type: ignore[assignment]
@@ -85,7 +85,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.ListModelVersionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.ListModelVersionsResponse, _abc.Awaitable[_models_pb2.ListModelVersionsResponse]]:
-        """Lists versions of one model or of all, by name and number."""
+        """Lists the versions of a model, the newest first, or the newest version of every model, by name."""
 
     @_abc_1.abstractmethod
     def GetAlias(
@@ -93,7 +93,7 @@ class ModelServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _models_pb2.GetAliasRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_models_pb2.GetAliasResponse, _abc.Awaitable[_models_pb2.GetAliasResponse]]:
-        """Returns one alias and its history."""
+        """Returns one alias."""
 
     @_abc_1.abstractmethod
     def ListAliases(

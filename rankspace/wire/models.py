@@ -31,6 +31,7 @@ def read_alias(message: pb.Alias) -> Alias:
         revision=message.revision,
         rolled_back=message.rolled_back,
         moved_us=read_time(message.update_time),
+        history=tuple(read_version(earlier, "history") for earlier in message.history),
     )
 
 
@@ -38,10 +39,11 @@ def write_alias(alias: Alias) -> pb.Alias:
     """The same on the wire."""
     return pb.Alias(
         name=f"aliases/{alias.alias}",
-        model_version=write_reference(f"{alias.name}@{alias.version}"),
+        model_version=write_reference(alias.reference),
         revision=alias.revision,
         rolled_back=alias.rolled_back,
         update_time=write_time(alias.moved_us),
+        history=map(write_reference, alias.history),
     )
 
 
