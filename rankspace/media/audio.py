@@ -1,9 +1,9 @@
-"""Sound in: wav, flac and ogg through libsndfile, mp3 and opus through FFmpeg, raw PCM as it is.
+"""Sound in: wav and ogg through libsndfile, flac, mp3 and opus through FFmpeg, raw PCM as it is.
 
 libsndfile 1.2 writes its complaints about MP3 to stderr, calls good Opus files malformed (34 of the
-386 from Debian's tuxpaint-stamps and asterisk-core-sounds), and wants to seek in flac of unknown
-length. Every way in yields a `Sound`: what the header says, and blocks of samples that are decoded
-only as they are asked for.
+386 from Debian's tuxpaint-stamps and asterisk-core-sounds), and with flac it cannot read an unknown
+length or tell a wrong one. Every way in yields a `Sound`: what the header says, and blocks of
+samples that are decoded only as they are asked for.
 """
 
 import struct
@@ -25,7 +25,7 @@ from rankspace.media.magic import RAW, encoding_of
 from rankspace.media.sample import Part
 
 _BLOCK = 1 << 15
-_CONTAINERS = {"wav": ("WAV", "WAVEX"), "flac": ("FLAC",), "ogg": ("OGG",)}
+_SNDFILE = {"wav": ("WAV", "WAVEX"), "ogg": ("OGG",)}
 _OPEN_ENDED = 0x7FFF_0000
 """A wav that is written as it is recorded cannot know its length and says "very long"."""
 
@@ -40,8 +40,8 @@ class Sound:
     """As the header says, a channel; 0 when it does not."""
 
     blocks: Iterator[NDArray[np.float32]]  # each [n, channels]
-    exact: bool = True
-    """Whether fewer samples than the header says mean that the file was cut."""
+    exact: bool
+    """Whether another number of samples means that the file is damaged."""
 
 
 def probe(part: Part, limits: Limits) -> Probe:
@@ -65,9 +65,9 @@ def decode(part: Part, limits: Limits) -> Wave:
             funnel.push(block)
     if not funnel.samples:
         raise MalformedMedia("the sound holds no samples", "data")
-    if sound.exact and funnel.samples < sound.samples:
-        held = f"{funnel.samples} of the {sound.samples} samples its header names"
-        raise MalformedMedia(f"the sound is cut short: it holds {held}", "data")
+    if sound.exact and sound.samples not in (0, funnel.samples):
+        counts = f"{funnel.samples} samples, not the {sound.samples} that its header names"
+        raise MalformedMedia(f"the sound is cut short or its header is wrong: {counts}", "data")
     return funnel.finish()
 
 
@@ -101,14 +101,7 @@ def _sound(part: Part, limits: Limits) -> Iterator[tuple[str, Sound]]:
 def _opened(part: Part, encoding: str, limits: Limits) -> AbstractContextManager[Sound]:
     if encoding in RAW:
         return _raw(part, limits)
-    if encoding in ("mp3", "opus") or (encoding == "flac" and _is_open_ended(part.data)):
-        return _libav(part.data, encoding)
-    return _sndfile(part.data, encoding)
-
-
-def _is_open_ended(flac: bytes) -> bool:
-    """Whether STREAMINFO's 36 bits of length are 0, as in a flac written as it is recorded."""
-    return not int.from_bytes(flac[21:26], "big") & (1 << 36) - 1
+    return (_sndfile if encoding in _SNDFILE else _libav)(part.data, encoding)
 
 
 @contextmanager
@@ -129,7 +122,7 @@ def _raw(part: Part, limits: Limits) -> Iterator[Sound]:
             piece = np.frombuffer(part.data, kind, count, at).astype(np.float32)
             yield (piece * scale).reshape(-1, part.channels)
 
-    yield Sound(part.rate_hz, part.channels, samples, blocks())
+    yield Sound(part.rate_hz, part.channels, samples, blocks(), exact=True)
 
 
 @contextmanager
@@ -138,9 +131,9 @@ def _sndfile(data: bytes, encoding: str) -> Iterator[Sound]:
         _check_riff(data)
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
-            if file.format not in _CONTAINERS[encoding]:
+            if file.format not in _SNDFILE[encoding]:
                 raise MalformedMedia(f"the file is not {encoding} inside", "data")
-            yield Sound(file.samplerate, file.channels, _length(file), _blocks(file))
+            yield Sound(file.samplerate, file.channels, _length(file), _blocks(file), exact=True)
     except soundfile.SoundFileError as error:
         raise MalformedMedia(f"the {encoding} is damaged or cut short", "data") from error
 
@@ -162,11 +155,10 @@ def _libav(data: bytes, encoding: str) -> Iterator[Sound]:
         if not container.streams.audio:
             raise MalformedMedia(f"the {encoding} holds no sound", "data")
         stream = container.streams.audio[0]
-        samples = (container.duration or 0) * stream.sample_rate // 1_000_000
+        samples = round((stream.duration or 0) * (stream.time_base or 0) * stream.sample_rate)
         shape = (stream.sample_rate, stream.channels)
         frames = (planes(frame, *shape) for frame in container.decode(stream))
-        # Without a Xing header the length is guessed from the first frame.
-        yield Sound(*shape, samples, _gathered(frames), exact=False)
+        yield Sound(*shape, samples, _gathered(frames), exact=encoding == "flac")
 
 
 def _gathered(frames: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:

@@ -72,6 +72,21 @@ def test_other_wavs_become_mono_16_khz(rate: int, subtype: str) -> None:
     assert np.abs(wave - wanted)[100:-100].max() < 0.02
 
 
+@pytest.mark.parametrize("subtype", ["PCM_S8", "PCM_16", "PCM_24"])
+def test_flac_of_any_depth_agrees_with_another_reader(subtype: str) -> None:
+    out = BytesIO()
+    soundfile.write(out, TONE, 16_000, subtype=subtype, format="FLAC")
+    wanted, _ = soundfile.read(BytesIO(out.getvalue()), dtype="float32")
+    np.testing.assert_array_equal(decode(Part("audio", out.getvalue()), LIMITS), wanted)
+
+
+def test_a_flac_that_holds_more_than_it_says_is_refused() -> None:
+    flac = bytearray(encode.flac(TONE))
+    flac[22:26] = (9_000).to_bytes(4, "big")
+    with pytest.raises(MalformedMedia, match="16000 samples, not the 9000 that its header names"):
+        decode(Part("audio", bytes(flac)), LIMITS)
+
+
 def test_header_and_limits_agree() -> None:
     limits = Limits(audio_seconds_max=0.5)
     for name in ("wav", "flac", "ogg", "opus", "mp3"):
