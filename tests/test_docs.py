@@ -4,14 +4,18 @@ import ast
 import importlib
 import pkgutil
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 
 import rankspace
 import services
 from rankspace.config import Config
+from services.cli.app import app
 from services.config import server_config
 
 ROOT = Path(__file__).parent.parent
@@ -91,6 +95,20 @@ def test_commands_exist(page: Path) -> None:
     assert set(re.findall(r"(?:^|`)make ([a-z]+)", text, re.MULTILINE)) <= targets
     for benchmark in re.findall(r"make bench NAME=(\w+)", text):
         assert (ROOT / "benchmarks" / f"{benchmark}.py").exists(), benchmark
+    for line in re.findall(r"^(?:\w+=\S+ )*rankspace ([a-z].*)", text, re.MULTILINE):
+        assert_known(shlex.split(line, comments=True))
+
+
+def assert_known(words: list[str]) -> None:
+    """The command line has this command with these options."""
+    command: Any = typer.main.get_command(app)
+    options = set()
+    for word in words:
+        if word in getattr(command, "commands", {}):
+            command = command.commands[word]
+        options |= {name for param in command.params for name in param.opts}
+        assert not word.startswith("-") or word in options, f"{word} of {command.name}"
+    assert not hasattr(command, "commands"), f"{words} names no command"
 
 
 def test_the_tree_in_the_readme_is_the_tree() -> None:
