@@ -1,0 +1,1 @@
+"""Measurements, one question a file; each prints a Markdown table and, last, one line of JSON."""
