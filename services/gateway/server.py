@@ -53,9 +53,9 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
     try:
         await engine.ready()
         await _sign(signs, health_pb2.HealthCheckResponse.SERVING)
-        log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
         if config.port_file:
             await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
+        log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
         yield port
     finally:
         log.info("draining", grace_s=config.grace_s)

@@ -1,7 +1,7 @@
-"""An engine of the real store and, in place of a model, a parrot: enough to try all that is outside.
+"""The real store and, in place of a model, a parrot: enough to try all that is outside.
 
 The parrot answers with the bytes it heard, one a delta, in whatever modality it is asked for. Asked
-for the role "refuse" it refuses, for "break" it fails as only a bug does; asked for "on" it never ends.
+for the role "refuse" it refuses, for "break" it fails as only a bug does, for "on" it never ends.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ class Parrot:
     def __init__(self) -> None:
         self.heard = b""
         self.parts = 0
-        self.closed = False
+        self.closed = asyncio.Event()
         self._stopped = False
         self._sequence = 0
 
@@ -71,7 +71,7 @@ class Parrot:
         self._stopped = True
 
     async def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 class ParrotEngine:
@@ -80,7 +80,6 @@ class ParrotEngine:
     def __init__(self, store: Store, sessions_max: int = 64) -> None:
         self.store = store
         self.sessions: list[Parrot] = []
-        self.closed = False
         self._sessions_max = sessions_max
 
     async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
@@ -186,5 +185,4 @@ class ParrotEngine:
         await self.streams(1, "")
 
     async def close(self) -> None:
-        self.closed = True
         self.store.close()
