@@ -40,7 +40,12 @@ class Loop:
 
     def run(self, work: Coroutine[Any, Any, Result]) -> Result:
         """Do it there and wait for it here."""
-        future = asyncio.run_coroutine_threadsafe(work, self.running())
+        try:
+            loop = self.running()
+        except Refused:
+            work.close()
+            raise
+        future = asyncio.run_coroutine_threadsafe(work, loop)
         try:
             return future.result()
         finally:
@@ -174,6 +179,7 @@ class Client:
     finalize_stream = _waiting(AsyncClient.finalize_stream)
     delete_stream = _waiting(AsyncClient.delete_stream)
     read = _drawing(AsyncClient.read)
+    read_entries = _drawing(AsyncClient.read_entries)
 
     create_job = _waiting(AsyncClient.create_job)
     get_job = _waiting(AsyncClient.get_job)

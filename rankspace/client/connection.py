@@ -62,7 +62,7 @@ OPTIONS = [
                             for method in methods
                         ],
                         "retryPolicy": {
-                            "maxAttempts": 4,
+                            "maxAttempts": 3,
                             "initialBackoff": "0.1s",
                             "maxBackoff": "1s",
                             "backoffMultiplier": 3,
@@ -169,7 +169,7 @@ class Connection:
         except grpc.aio.AioRpcError as error:
             found = failure(error)
             if isinstance(found, Unreachable):
-                found = Unreachable(f"{self.target} does not answer: {found}")
+                found = Unreachable(f"no server answers at {self.target}: {found}")
             raise found from error
 
     async def close(self) -> None:

@@ -66,8 +66,10 @@ def _by_code(error: grpc.aio.AioRpcError) -> RankspaceError:
     kind = BY_CODE.get(code, RankspaceError)
     if details.startswith(SEVERED):
         kind = Unreachable
-    said = details.splitlines()[0] if details else "no reason given"
-    return kind(f"{said} ({code.name.lower().replace('_', ' ')})")
+    said = details.splitlines()[0] if details else code.name.lower().replace("_", " ")
+    if kind is Unreachable:
+        said = said.rpartition(": ")[2].lower()  # gRPC tells every step down to the socket's
+    return kind(said)
 
 
 def _status(error: grpc.aio.AioRpcError) -> Status:

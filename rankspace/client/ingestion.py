@@ -3,7 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 
 from rankspace.client.appending import Append, AppendSummary, Progress, Reject
 from rankspace.client.connection import Connection, Patience
@@ -15,7 +17,7 @@ from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.ingestion_pb2_grpc import IngestionServiceStub
 from rankspace.wire.ingestion import Filter, read_stored, read_stream, write_filter
 
-EVERYTHING = Filter()
+EVERYTHING = Filter(rejected=True)
 
 
 class Ingestion:
@@ -123,8 +125,25 @@ class Ingestion:
         limit: int = 0,
         follow: bool = False,
         wanted: Filter = EVERYTHING,
-    ) -> AsyncIterator[tuple[int, Sample | Rejected]]:
+    ) -> AsyncIterator[tuple[int, Sample]]:
         """Samples and their offsets, reconnecting as needed; `follow` waits for more to come."""
+        samples = replace(wanted, rejected=False)
+        entries = self.read_entries(stream, offset, limit=limit, follow=follow, wanted=samples)
+        async with aclosing(entries):
+            async for at, entry in entries:
+                if isinstance(entry, Sample):
+                    yield at, entry
+
+    async def read_entries(
+        self,
+        stream: str,
+        offset: int = 0,
+        *,
+        limit: int = 0,
+        follow: bool = False,
+        wanted: Filter = EVERYTHING,
+    ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
+        """Whatever lies at each offset: samples and what is left of refused ones."""
         request = pb.ReadSamplesRequest(
             stream=_name(stream),
             offset=offset,

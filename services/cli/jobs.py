@@ -39,6 +39,7 @@ def show_(job: Name, server: Server = LOCAL, as_json: AsJson = False) -> None:
 def watch(job: Name, server: Server = LOCAL, as_json: AsJson = False) -> None:
     """Follow a job to its end; leaving does not stop it."""
     with connected(server) as client:
+        client.get_job(job)  # watching waits for a server to come back; this does not
         follow(client, job, as_json)
 
 

@@ -68,12 +68,9 @@ def read(
     as_json: AsJson = False,
 ) -> None:
     """What is in a stream: a line a sample, media as sizes, refused samples with the reason."""
-    from rankspace.wire.ingestion import Filter
-
     with connected(server) as client:
-        entries = client.read(
-            stream, offset, limit=limit, follow=follow, wanted=Filter(rejected=True)
-        )
+        client.get_stream(stream)  # reading waits for a server to come back; this does not
+        entries = client.read_entries(stream, offset, limit=limit, follow=follow)
         rows = (_row(at, entry) for at, entry in entries)
         show(rows, as_json, ("offset", "sample_id", "parts", "labels", "reason", "message"))
 
