@@ -41,7 +41,7 @@ class IngestionConfig(Config):
     """Batches a writer may have on their way without an answer."""
 
     credit_bytes: int = Field(default=64 << 20, gt=0, le=1 << 31)
-    """Bytes of such batches. Half of it bounds one message."""
+    """Bytes of such batches; a single message may always be on its way."""
 
 
 class Ingestion(pb_grpc.IngestionServiceServicer):

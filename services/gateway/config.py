@@ -35,7 +35,7 @@ class GatewayConfig(Config):
     """What a writer may send."""
 
     message_bytes_max: int = Field(default=32 << 20, ge=1 << 20, le=1 << 30)
-    """Largest message taken or sent."""
+    """Largest message taken; a sample must fit into one."""
 
     metadata_bytes_max: int = Field(default=16 << 10, ge=1 << 10, le=1 << 20)
     """Largest metadata taken with a call."""

@@ -36,6 +36,9 @@ SERVICES = tuple(
     for file in (ingestion_pb2, training_pb2, generation_pb2, models_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
+ENVELOPE = 1 << 16
+"""Bytes that an answer may add to what it carries."""
+
 log = structlog.get_logger()
 
 
@@ -87,7 +90,8 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
         ("grpc.max_receive_message_length", config.message_bytes_max),
-        ("grpc.max_send_message_length", config.message_bytes_max),
+        # What came in as large as it may goes out again, with its offset.
+        ("grpc.max_send_message_length", config.message_bytes_max + ENVELOPE),
         ("grpc.max_metadata_size", config.metadata_bytes_max),
         ("grpc.max_concurrent_streams", config.calls_per_connection_max),
         ("grpc.keepalive_time_ms", keepalive_ms),
