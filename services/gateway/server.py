@@ -4,7 +4,6 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import grpc
 import structlog
@@ -50,12 +49,12 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
     )
     signs = health.aio.HealthServicer()
     _add_services(server, signs, engine, config)
-    port = listen(server, config)
-    await _sign(signs, health_pb2.HealthCheckResponse.NOT_SERVING)
-    await server.start()
+    port = listen(server, config)  # before the store is opened: a second server fails here
     try:
         await engine.ready()
-        await _sign(signs, health_pb2.HealthCheckResponse.SERVING)
+        for name in ("", *SERVICES):
+            await signs.set(name, health_pb2.HealthCheckResponse.SERVING)
+        await server.start()
         if config.port_file:
             await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
         log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
@@ -78,11 +77,6 @@ async def serve(config: GatewayConfig, engine: Engine) -> None:
     finally:
         await engine.close()
         log.info("closed")
-
-
-async def _sign(signs: health.aio.HealthServicer, status: Any) -> None:
-    for name in ("", *SERVICES):
-        await signs.set(name, status)
 
 
 def _options(config: GatewayConfig) -> list[tuple[str, int]]:
