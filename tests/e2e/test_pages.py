@@ -1,0 +1,40 @@
+"""The code in the pages runs as it stands, against a real server."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from services.readers import read
+from tests.e2e.conftest import Server
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"```python\n(.*?)```", re.DOTALL)
+
+
+def blocks(page: str) -> str:
+    """All python of a page: one program."""
+    return "\n".join(BLOCK.findall((ROOT / page).read_text("utf-8")))
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+def test_the_example_of_the_readme_runs(
+    server: Server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for sample in [*read(ROOT / "services/demo/sample/photos.tar.gz")][:12]:
+        picture = next(part for part in sample.parts if part.modality == "image")
+        (photos / f"{sample.sample_id}.{picture.encoding}").write_bytes(picture.data)
+        (tmp_path / "unknown.png").write_bytes(picture.data)
+    monkeypatch.chdir(tmp_path)
+    program = blocks("README.md").replace("127.0.0.1:50051", server.address)
+    exec(compile(program, "README.md", "exec"), {})  # noqa: S102  # our own page
+    said = capsys.readouterr().out
+    assert "training" in said
+    assert "done" in said
