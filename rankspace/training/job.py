@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from rankspace.config import Config
-from rankspace.store.catalogue import JobState
+from rankspace.store.entries import JobState
 
 Phase = Literal[
     "queued", "starting", "snapshot", "codecs", "tokens", "counts", "training", "evaluating", "saving",
