@@ -9,8 +9,9 @@ is silence: gain 0 and the one shape that means nothing.
     gain = round((mean(group) - floor) / step) in [1, gains),   shape = group - mean(group)
     symbols of a group: [gain, gains + 1 + code];   of silence: [0, gains]
 
-Lost: phase, pitch but for what the low bands show, and what the shapes miss. The length is rounded
-up to 40 ms. Samples leave the decoder 440 samples (27.5 ms) after the end of the last group pushed.
+Every shape also remembers the mean pitch of the sounds it was learnt from, so that voices come back
+as voices. Lost: phase, pitch beyond that, and what the shapes miss. The length is rounded up to
+40 ms. Samples leave the decoder 200 samples (12.5 ms) behind the end of the last group pushed.
 
 Shapes: samples float32 [N] at 16 kHz; mel float32 [T, 40] in dB, 100 frames a second, T a multiple
 of 4; symbols int32 [T / 2].
@@ -27,9 +28,10 @@ from pydantic import Field
 
 from rankspace.codecs import files
 from rankspace.codecs.base import Symbols
-from rankspace.codecs.phase import AHEAD, STEP, Phases
+from rankspace.codecs.phase import STEP, Voice
+from rankspace.codecs.pitch import pitches
 from rankspace.codecs.quantiser import Floats, Quantiser, fit
-from rankspace.codecs.spectrum import BANDS, BINS, HOP, LEAD, energies, magnitudes
+from rankspace.codecs.spectrum import BANDS, HOP, LEAD, energies, magnitudes
 from rankspace.config import Config, parse
 from rankspace.errors import InvalidInput, MalformedMedia
 from rankspace.media.sample import Modality
@@ -37,6 +39,7 @@ from rankspace.media.sample import Modality
 FRAMES = 4  # mel frames a group
 GROUP = FRAMES * HOP  # samples a group
 SILENCE_DB = -130.0
+EDGE = 3  # frames before the first and after the last, so that as many overlap there as elsewhere
 WAVES = 4  # a gain is described by that many half-waves over the scale of gains
 
 
@@ -74,9 +77,10 @@ class AudioCodec:
     name: Modality = "audio"
     cycle = 2
 
-    def __init__(self, config: AudioConfig, quantiser: Quantiser) -> None:
+    def __init__(self, config: AudioConfig, quantiser: Quantiser, pitch: Floats) -> None:
         self.config = config
         self.quantiser = quantiser
+        self.pitch = pitch  # [codes] in Hz, 0 for shapes without
         self.size = config.gains + 1 + config.codes
         self.layout = (("audio", self.size),)
         self.slots = (range(config.gains), range(config.gains, self.size))
@@ -85,9 +89,10 @@ class AudioCodec:
     def fit(cls, media: Iterable[Floats], config: AudioConfig | None = None) -> "AudioCodec":
         """Learn the shapes from sounds."""
         config = config or AudioConfig()
-        shapes = _drawn(media, config)
+        shapes, pitch = _drawn(media, config)
         even = np.eye(FRAMES * BANDS, dtype=np.float32)
-        return cls(config, fit(shapes, (config.dims, config.codes, 1), config.seed, even))
+        quantiser = fit(shapes, (config.dims, config.codes, 1), config.seed, even)
+        return cls(config, quantiser, _means(quantiser.nearest(shapes)[:, 0], pitch, config.codes))
 
     @property
     def features(self) -> Floats:
@@ -138,10 +143,11 @@ class AudioCodec:
     @classmethod
     def load(cls, folder: Path) -> "AudioCodec":
         settings, arrays = files.read(folder, cls.name)
-        return cls(parse(AudioConfig, settings), Quantiser(**arrays))
+        pitch = arrays.pop("pitch")
+        return cls(parse(AudioConfig, settings), Quantiser(**arrays), pitch)
 
     def _state(self) -> tuple[dict[str, object], dict[str, Floats]]:
-        return self.config.model_dump(), self.quantiser.arrays
+        return self.config.model_dump(), {**self.quantiser.arrays, "pitch": self.pitch}
 
 
 class Encoder:
@@ -171,15 +177,15 @@ class Encoder:
 
 
 class Decoder:
-    """Symbols cut anywhere; samples flow 27.5 ms behind them."""
+    """Symbols cut anywhere; samples flow with them, 12.5 ms behind."""
 
     def __init__(self, codec: AudioCodec) -> None:
         self._codec = codec
         self._held = np.zeros(0, np.int32)
         self._last: Floats | None = None  # [BANDS], the last mel frame
-        self._phases = Phases()
-        # The first frame starts before the first sample, and is closed AHEAD frames late.
-        self._skip = AHEAD * STEP + LEAD
+        self._pitch = 0.0
+        self._voice = Voice()
+        self._skip = EDGE * STEP + LEAD  # the first frame starts before the first sample
         self._due = 0
 
     def push(self, piece: Symbols, /) -> Floats:
@@ -195,11 +201,7 @@ class Decoder:
             raise MalformedMedia("sound stops after a gain; its shape symbol is missing")
         if self._last is None:
             return np.zeros(0, np.float32)
-        rest = [self._sound(magnitudes(self._last[None]))]
-        quiet = np.zeros((1, BINS), np.float32)
-        while self._due:
-            rest.append(self._sound(quiet))
-        return np.concatenate(rest)
+        return self._sound(np.repeat(self._last[None], 1 + EDGE, axis=0))
 
     def _group(self, group: Symbols) -> Floats:
         gains, shapes = self._codec.slots
@@ -209,16 +211,21 @@ class Decoder:
                 f"[{shapes.start}, {shapes.stop})"
             )
         self._due += GROUP
-        mel = self._codec.restore(group)  # [FRAMES, BANDS]
-        before = mel[:1] if self._last is None else self._last[None]
-        steps = np.repeat(np.concatenate([before, mel]), 2, axis=0)  # every 5 ms, the odd between
-        steps[1:-1:2] = (steps[1:-1:2] + steps[2::2]) / 2
-        fresh = steps[2:-1] if self._last is None else steps[1:-1]
-        self._last = mel[-1]
-        return self._sound(magnitudes(fresh))
+        bands = self._codec.restore(group)  # [FRAMES, BANDS]
+        code = int(group[1]) - gains.stop - 1
+        self._pitch = float(self._codec.pitch[code]) if group[0] and code >= 0 else 0.0
+        first = self._last is None
+        before = bands[:1] if self._last is None else self._last[None]
+        self._last = bands[-1]
+        steps = np.repeat(np.concatenate([before, bands]), 2, axis=0)[1:-1]  # every 5 ms
+        steps[::2] = (steps[::2] + steps[1::2]) / 2  # the odd ones lie between two frames
+        if first:
+            steps = np.concatenate([np.repeat(bands[:1], EDGE, axis=0), steps[1:]])
+        return self._sound(steps)
 
-    def _sound(self, frames: Floats) -> Floats:
-        samples = np.concatenate([self._phases.push(frame) for frame in frames])
+    def _sound(self, bands: Floats) -> Floats:
+        pitch = np.full(len(bands), self._pitch, np.float32)
+        samples = self._voice.push(magnitudes(bands), pitch)
         skipped = min(self._skip, len(samples))
         self._skip -= skipped
         ready = samples[skipped:][: self._due]
@@ -244,14 +251,25 @@ def _split(mel: Floats, config: AudioConfig) -> tuple[Floats, Floats]:
     return gain, heard - gain[:, None]
 
 
-def _drawn(media: Iterable[Floats], config: AudioConfig) -> Floats:
-    """[n, 4 * BANDS] shapes to learn from, at most `groups_max`, none of silence."""
-    groups = [_split(mel(samples), config) for samples in media]
+def _drawn(media: Iterable[Floats], config: AudioConfig) -> tuple[Floats, Floats]:
+    """Shapes [n, 4 * BANDS] and their pitches [n]; at most `groups_max`, none of silence."""
+    groups = [(*_split(mel(samples), config), pitches(samples, GROUP)) for samples in media]
     if not groups:
         raise InvalidInput("there is no sound to learn from")
-    gain, shapes = (np.concatenate(parts) for parts in zip(*groups, strict=True))
-    heard: NDArray[np.float32] = shapes[gain > config.gain_floor_db + config.gain_step_db / 2]
+    gain, shapes, pitch = (np.concatenate(parts) for parts in zip(*groups, strict=True))
+    heard = np.flatnonzero(gain > config.gain_floor_db + config.gain_step_db / 2)
     if not len(heard):
         raise InvalidInput("all sound to learn from is silent")
     random = np.random.default_rng(config.seed)
-    return heard[random.permutation(len(heard))[: config.groups_max]]
+    chosen = random.permutation(heard)[: config.groups_max]
+    return shapes[chosen], pitch[chosen]
+
+
+def _means(codes: NDArray[np.int32], pitch: Floats, count: int) -> Floats:
+    """[count] the mean pitch of each code, on a log scale; 0 where most have none."""
+    voiced = pitch > 0
+    every = np.bincount(codes, minlength=count)
+    clear = np.bincount(codes[voiced], minlength=count)
+    total = np.bincount(codes[voiced], np.log(pitch[voiced]), count)
+    mean = np.exp(total / np.maximum(clear, 1))
+    return np.where(2 * clear > every, mean, 0).astype(np.float32)

@@ -189,7 +189,7 @@ class Encoder:
 
 
 class Decoder:
-    """Symbols cut anywhere; a frame comes with its last symbol, sound 27.5 ms late."""
+    """Symbols cut anywhere; a frame comes with its last symbol, sound 12.5 ms late."""
 
     def __init__(self, codec: VideoCodec) -> None:
         self._codec = codec
