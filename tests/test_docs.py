@@ -114,11 +114,16 @@ def assert_known(words: list[str]) -> None:
 def test_the_tree_in_the_readme_is_the_tree() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     tree = readme.split("## The tree")[1].split("```")[1]
-    for package in (rankspace, services):
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            name = module.name.rsplit(".", 1)[1]
-            generated = module.name.startswith("rankspace.v1.")
-            assert generated or re.search(rf"\b{name}(\.py|/)", tree), f"{module.name} is not drawn"
+    modules = {
+        module.name.rsplit(".", 1)[1]
+        for package in (rankspace, services)
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        if not module.name.startswith("rankspace.v1.")
+    }
+    drawn = set(re.findall(r"\b(\w+)(?:\.py|/)", tree))
+    assert sorted(modules - drawn) == []
+    files = {path.stem for path in [*ROOT.rglob("*.py")] if ".venv" not in path.parts}
+    assert sorted(set(re.findall(r"\b(\w+)\.py", tree)) - files) == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=named)
