@@ -48,13 +48,13 @@ class Models:
                 return
             request.page_token = page.next_page_token
 
-    async def get_alias(self, alias: str) -> tuple[Alias, ...]:
-        """How an alias stood after each of its moves, the latest (its present one) first."""
+    async def get_alias(self, alias: str) -> Alias:
+        """Where an alias stands, and what roll-backs would return to."""
         request = pb.GetAliasRequest(name=f"aliases/{alias}")
         response = await self._connection.call(
             ModelServiceStub(self._connection.channel).GetAlias, request
         )
-        return tuple(map(read_alias, response.history))
+        return read_alias(response.alias)
 
     async def list_aliases(self) -> AsyncIterator[Alias]:
         """All aliases by name."""

@@ -14,7 +14,7 @@ Reference = Annotated[
 Alias = Annotated[str, typer.Argument(metavar="ALIAS")]
 
 COLUMNS = ("model", "created_us", "targets", "metrics")
-ALIASES = ("alias", "model", "revision", "rolled_back", "moved_us")
+ALIASES = ("alias", "model", "revision", "rolled_back", "moved_us", "history")
 
 
 @app.command("list")
@@ -33,16 +33,9 @@ def show_(model: Reference, server: Server = LOCAL, as_json: AsJson = False) -> 
 
 @app.command()
 def aliases(server: Server = LOCAL, as_json: AsJson = False) -> None:
-    """What every alias means now."""
+    """What every alias means now, and what roll-backs would return to."""
     with connected(server) as client:
         show(map(_alias, client.list_aliases()), as_json, ALIASES)
-
-
-@app.command()
-def history(alias: Alias, server: Server = LOCAL, as_json: AsJson = False) -> None:
-    """What an alias has meant, the latest first."""
-    with connected(server) as client:
-        show(map(_alias, client.get_alias(alias)), as_json, ALIASES)
 
 
 @app.command()
@@ -87,4 +80,4 @@ def _row(version: Any) -> dict[str, Any]:
 
 
 def _alias(alias: Any) -> dict[str, Any]:
-    return plain(alias) | {"model": f"{alias.name}@{alias.version}"}
+    return plain(alias) | {"model": alias.reference}
