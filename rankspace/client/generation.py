@@ -37,6 +37,7 @@ from rankspace.wire.generation import (
     write_turn,
 )
 from rankspace.wire.media import write_part
+from rankspace.wire.names import read_version
 from rankspace.wire.problems import read_problem
 
 Said = Part | str
@@ -100,7 +101,7 @@ class Session:
             except TimeoutError as error:
                 raise Unreachable(f"{self._connection.target} does not answer") from error
         self.session_id = opened.session_id
-        self.model = opened.model_version
+        self.model = read_version(opened.model_version)
         return self
 
     async def __aexit__(

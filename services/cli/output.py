@@ -132,4 +132,6 @@ def _cell(name: str, value: Any) -> str:
         return f"{value:.4g}"
     if isinstance(value, dict):
         return " ".join(f"{key}={_cell('', item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return " ".join(_cell("", item) for item in value)
     return "" if value is None else str(value)
