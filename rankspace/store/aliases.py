@@ -41,8 +41,9 @@ class Aliases:
             items = tuple(_standing(_moves(connection, name)) for name in names[:size])
         return Page(items, items[-1].alias if len(names) > size else "")
 
-    def promote(self, alias: str, name: str, version: int) -> Alias:
-        """Move an alias to a version; where it stands already, nothing moves."""
+    def promote(self, alias: str, reference: str) -> Alias:
+        """Move an alias to name@version; where it stands already, nothing moves."""
+        name, version = parse_reference(reference)
         if not NAME.fullmatch(alias):
             raise InvalidInput("an alias is 1 to 63 of a-z 0-9 -, no - first", "alias")
         try:
@@ -53,7 +54,7 @@ class Aliases:
                     _move(connection, alias, (name, version), before, rolled_back=False)
                 return _standing(_moves(connection, alias))
         except IntegrityError as error:
-            raise NotFound(f"there is no model {name}@{version}", "model") from error
+            raise NotFound(f"there is no model {reference}", "model") from error
 
     def roll_back(self, alias: str) -> Alias:
         """Move an alias back to what it meant before."""
@@ -66,6 +67,14 @@ class Aliases:
                 target = before[0].name, before[0].version
                 _move(connection, alias, target, before[0].before, rolled_back=True)
             return _standing(_moves(connection, alias))
+
+
+def parse_reference(reference: str) -> tuple[str, int]:
+    """The name and the version in name@version."""
+    name, _, version = reference.partition("@")
+    if not version.isdecimal() or not 0 < len(version) < 19 or int(version) < 1:
+        raise InvalidInput("a version is written name@number, such as model@3", "model")
+    return name, int(version)
 
 
 def _moves(connection: Connection, alias: str) -> list[Row[Any]]:

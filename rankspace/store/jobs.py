@@ -60,6 +60,12 @@ class Jobs:
         items = tuple(map(_job, rows[:size]))
         return Page(items, str(rows[size - 1].id) if len(rows) > size else "")
 
+    def unfinished(self) -> tuple[Job, ...]:
+        """All jobs that have not ended, the oldest first."""
+        query = select(jobs).where(jobs.c.state.not_in(ENDED)).order_by(jobs.c.id)
+        with self._database.read() as connection:
+            return tuple(map(_job, connection.execute(query)))
+
     def set_wish(self, job_id: str, wish: Wish) -> Job:
         """Ask a job to run, pause or be cancelled; who runs it will see it soon."""
         if wish not in get_args(Wish):

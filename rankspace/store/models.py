@@ -17,7 +17,7 @@ from sqlalchemy import Row, func, insert, select
 
 from rankspace.errors import Corrupt, InvalidInput, NotFound
 from rankspace.store import files
-from rankspace.store.aliases import NAME, Aliases
+from rankspace.store.aliases import NAME, Aliases, parse_reference
 from rankspace.store.database import Database, now_us, token_number
 from rankspace.store.entries import ModelVersion, Page
 from rankspace.store.schema import models
@@ -91,7 +91,7 @@ class Models:
     def resolve(self, reference: str) -> ModelVersion:
         """What an alias, a name (its newest version) or name@version means now."""
         if "@" in reference:
-            return self.get(*_split(reference))
+            return self.get(*parse_reference(reference))
         try:
             alias = self._aliases.get(reference)
         except NotFound:
@@ -127,10 +127,3 @@ def _settled(folder: Path) -> dict[str, str]:
     for path in (folder, *folder.rglob("*")):
         files.sync(path)
     return hashes
-
-
-def _split(reference: str) -> tuple[str, int]:
-    name, _, version = reference.partition("@")
-    if not version.isdecimal() or int(version) < 1:
-        raise InvalidInput("a version is written name@number, such as model@3", "model")
-    return name, int(version)

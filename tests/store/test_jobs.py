@@ -73,6 +73,8 @@ def test_lists_come_in_pages_the_newest_first(jobs: Jobs) -> None:
     assert [job.job_id for job in (*first.items, *last.items)] == made[::-1]
     assert last.next_token == ""
     assert [job.job_id for job in jobs.list(state="running").items] == [made[1]]
+    jobs.append_event(made[0], {"state": "failed"})
+    assert [job.job_id for job in jobs.unfinished()] == made[1:]
     with pytest.raises(InvalidInput):
         jobs.list(token="x")  # noqa: S106 - a page token, not a secret
 

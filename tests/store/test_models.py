@@ -39,7 +39,7 @@ def test_a_reference_is_an_alias_a_name_or_a_version(
 ) -> None:
     for _ in range(2):
         models.register("m", folder, {})
-    store.catalogue.aliases.promote("default", "m", 1)
+    store.catalogue.aliases.promote("default", "m@1")
     assert models.resolve("default").version == 1
     assert models.resolve("m").version == 2
     assert models.resolve("m@1").version == 1

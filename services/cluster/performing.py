@@ -1,0 +1,52 @@
+"""What a worker does with a job: let the library train, write down what it reports, hear wishes."""
+
+from collections.abc import Callable, Iterator
+from importlib import import_module
+
+from rankspace.errors import RankspaceError, Refused
+from rankspace.store.config import StoreConfig
+from rankspace.store.entries import ENDED, Wish
+from rankspace.store.store import Store
+from rankspace.training.job import Event
+
+PROGRAM = "rankspace.training.run:run"
+"""What a worker runs, as module:function."""
+
+Program = Callable[[StoreConfig, str, int, int, Callable[[], Wish]], Iterator[Event]]
+"""(store, job id, rank, world, wish) → events. It stops by itself when the wish is no longer "run",
+with an event that says so; all ranks give the same events, and those of rank 0 are kept."""
+
+
+def perform(store: StoreConfig, job_id: str, rank: int, world: int, program: str) -> None:
+    """Run a job to its end, or until somebody wishes otherwise.
+
+    What the library refuses ends the job, and so does an error of the program's own. Among several
+    workers that may be the echo of another one's death: then the job is left to be tried again.
+    """
+    module, _, name = program.partition(":")
+    run: Program = getattr(import_module(module), name)
+    with Store.open(store) as opened:
+        jobs = opened.catalogue.jobs
+        if jobs.get(job_id).state in ENDED:
+            return
+        try:
+            for event in run(store, job_id, rank, world, lambda: jobs.wish(job_id)):
+                if rank == 0:
+                    jobs.append_event(job_id, event.model_dump(mode="json"))
+        except RankspaceError as error:
+            fail(opened, job_id, str(error))
+            if world > 1:
+                raise
+        except Exception:
+            if world == 1:
+                fail(opened, job_id, "training met an error of its own; the log of Ray has it")
+            raise
+
+
+def fail(store: Store, job_id: str, message: str) -> None:
+    """End a job that has not ended."""
+    event = Event(phase="done", state="failed", message=message)
+    try:
+        store.catalogue.jobs.append_event(job_id, event.model_dump(mode="json"))
+    except Refused:
+        return  # it has ended, and why is written down

@@ -1,0 +1,157 @@
+"""The server's side of the driver: start it with the first job, stop it with the server."""
+
+import asyncio
+import json
+import os
+import secrets
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import cast
+
+from rankspace.errors import Refused, Unreachable
+from rankspace.store.config import StoreConfig
+from rankspace.store.store import Store
+from services.cluster.config import ClusterConfig
+from services.cluster.performing import PROGRAM, fail
+
+_PATH_MAX = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
+"""A socket's path has 107 bytes; so many are left for the folder of Ray."""
+
+
+LOG = "ray.log"
+"""What the driver and failed workers say; in the store's folder."""
+
+
+class RayTrainer:
+    """Runs jobs with Ray Train; see `services.engine.Trainer`."""
+
+    def __init__(
+        self, store: StoreConfig, config: ClusterConfig | None = None, program: str = PROGRAM
+    ) -> None:
+        self._store = store
+        self._config = config or ClusterConfig()
+        self._program = program
+        self._driver: _Driver | None = None
+        self._turn = asyncio.Lock()
+        self._begun: set[str] = set()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def start(self, job_id: str) -> None:
+        async with self._turn:
+            driver = self._driver
+            if driver is None or driver.process.returncode is not None:
+                driver = await self._begin()
+            self._begun.add(job_id)
+            await driver.ask(job_id)
+
+    async def close(self) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._driver is not None:
+            await self._driver.stop()
+
+    async def _begin(self) -> "_Driver":
+        folder = await asyncio.to_thread(_prepare, self._store.folder)
+        with (self._store.folder / LOG).open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                "from services.cluster.driver import drive; drive()",
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env=_environment(folder, self._config.address == "local"),
+                start_new_session=True,
+                # Ctrl-C is for the server, which stops us when it has drained
+            )
+        self._driver = driver = _Driver(process, self._config)
+        self._begun.clear()
+        self._watching = asyncio.create_task(self._bury(process))
+        settings = {
+            "store": self._store.model_dump(mode="json"),
+            "cluster": self._config.model_dump(mode="json"),
+            "program": self._program,
+            "folder": str(folder),
+        }
+        await driver.ask(settings)
+        return driver
+
+    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+        """When the driver dies by itself, its jobs have failed."""
+        await process.wait()
+        message = "the process that drives training died; memory may be short; submit the job again"
+        await asyncio.to_thread(self._fail, message)
+
+    def _fail(self, message: str) -> None:
+        with Store.open(self._store) as store:
+            for job_id in self._begun:
+                fail(store, job_id, message)
+
+
+class _Driver:
+    """The driver's process: lines of JSON in, one line of JSON back for each."""
+
+    def __init__(self, process: asyncio.subprocess.Process, config: ClusterConfig) -> None:
+        self.process = process
+        self._config = config
+        self._input = cast("asyncio.StreamWriter", process.stdin)
+        self._output = cast("asyncio.StreamReader", process.stdout)
+
+    async def ask(self, message: object) -> None:
+        """Send a line and wait until it was acted upon; the answer is what kept it from that."""
+        try:
+            self._input.write(json.dumps(message).encode() + b"\n")
+            await self._input.drain()
+            line = await asyncio.wait_for(self._output.readline(), self._config.start_s)
+        except (OSError, TimeoutError):
+            line = b""
+        if not line:
+            await self.stop()
+            raise Unreachable(f"Ray did not start; {LOG} in the store's folder says why")
+        if problem := json.loads(line):
+            raise Refused(problem)
+
+    async def stop(self) -> None:
+        """End the input, the driver's sign to take Ray down; kill it if that takes too long."""
+        self._input.close()
+        try:
+            await asyncio.wait_for(self.process.wait(), self._config.stop_s)
+        except TimeoutError:
+            self.process.kill()  # Ray's processes die with the one that started them
+            await self.process.wait()
+
+
+def _environment(folder: Path, local: bool) -> dict[str, str]:
+    """What a driver, and all of Ray below it, starts with."""
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    common = {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "RAY_CHDIR_TO_TRIAL_DIR": "0",
+        "RAY_TRAIN_V2_ENABLED": "1",
+        "RAY_USAGE_STATS_ENABLED": "0",
+    }
+    if not local:
+        return {**os.environ, **common}
+    token = folder / "token"
+    token.touch(0o600)
+    token.write_text(secrets.token_hex(32), "ascii")
+    private = {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all that makes Ray listen on loopback only
+        "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+        "RAY_TRAIN_METRICS_ENABLED": "0",
+    }
+    return {**os.environ, **common, **private}
+
+
+def _prepare(store: Path) -> Path:
+    """An empty folder for Ray, which the driver removes; short, for sockets lie in it."""
+    folder = store.absolute() / "ray"
+    shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
+    if len(str(folder).encode()) > _PATH_MAX:
+        return Path(tempfile.mkdtemp(prefix="rankspace-"))
+    folder.mkdir(mode=0o700, parents=True)
+    return folder
