@@ -1,8 +1,6 @@
 """Answers of a trained model: sessions of several turns, single questions, vectors and scores."""
 
 import asyncio
-import io
-import wave
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -44,8 +42,6 @@ Said = Part | str
 """A part; a plain string is text without a role."""
 
 DEFAULT = Sampling()
-RATE_HZ = 16_000
-"""Of raw sound in answers: one channel at the codec's rate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,10 @@ class Answer:
         """A sound answer as a WAV file of known length, also where it came as raw PCM."""
         if self.encoding not in ("wav", "pcm_s16le"):
             raise MalformedMedia(f"the answer is {self.encoding or self.modality}, not sound")
-        return _wav(_pcm(self.data) if self.encoding == "wav" else self.data)
+        from rankspace.media.encode import wav_header  # brings av; most answers need none
+
+        pcm = _pcm(self.data) if self.encoding == "wav" else self.data
+        return wav_header(samples=len(pcm) // 2) + pcm
 
 
 class Session:
@@ -234,13 +233,3 @@ def _written(part: Said) -> Any:
 def _pcm(streamed: bytes) -> bytes:
     """The samples of a WAV that was written before its length was known."""
     return streamed[streamed.index(b"data") + 8 :]
-
-
-def _wav(pcm: bytes) -> bytes:
-    out = io.BytesIO()
-    with wave.open(out, "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE_HZ)
-        file.writeframes(pcm)
-    return out.getvalue()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path, PurePosixPath
 
 from rankspace.client.connection import Connection
-from rankspace.errors import Corrupt, NotFound
+from rankspace.errors import AlreadyExists, Corrupt, NotFound
 from rankspace.store.entries import Alias, ModelVersion
 from rankspace.v1 import models_pb2 as pb
 from rankspace.v1.models_pb2_grpc import ModelServiceStub
@@ -36,7 +36,7 @@ class Models:
         return read_model(response.model_version)
 
     async def list_model_versions(self, model: str = "-") -> AsyncIterator[ModelVersion]:
-        """All versions of a model, or of all models, by name and number."""
+        """All versions of a model, the newest first; without one, the newest of every model."""
         request = pb.ListModelVersionsRequest(parent=f"models/{model}")
         while True:
             page = await self._connection.call(
@@ -90,7 +90,7 @@ class Models:
     async def export_model_version(self, reference: str, folder: Path) -> ModelVersion:
         """Write the files of a version into a new folder, checked against their hashes."""
         version = await self.get_model_version(reference)
-        await asyncio.to_thread(folder.mkdir, parents=True)
+        await asyncio.to_thread(_make, folder)
         request = pb.ExportModelVersionRequest(name=write_reference(version.reference))
         with self._connection.failures():
             call = ModelServiceStub(self._connection.channel).ExportModelVersion(
@@ -105,6 +105,13 @@ class Models:
 
 def _resource(reference: str) -> str:
     return write_reference(reference) or f"aliases/{reference}"
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError as error:
+        raise AlreadyExists(f"{folder} is there already; name a new folder") from error
 
 
 def _put(folder: Path, chunk: pb.FileChunk) -> None:

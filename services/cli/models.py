@@ -18,10 +18,16 @@ ALIASES = ("alias", "model", "revision", "rolled_back", "moved_us", "history")
 
 
 @app.command("list")
-def list_(server: Server = LOCAL, as_json: AsJson = False) -> None:
-    """All versions of all models."""
+def list_(
+    model: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="All versions of this model.")
+    ] = "-",
+    server: Server = LOCAL,
+    as_json: AsJson = False,
+) -> None:
+    """The newest version of every model, or all versions of one."""
     with connected(server) as client:
-        show(map(_row, client.list_model_versions()), as_json, COLUMNS)
+        show(map(_row, client.list_model_versions(model)), as_json, COLUMNS)
 
 
 @app.command("show")

@@ -64,11 +64,15 @@ def config(
         typer.echo("the settings are right; --show prints them", err=True)
 
 
-def demo() -> None:
+def demo(
+    folder: Annotated[
+        Path, typer.Option(help="Emptied first; then it holds the store and report.html.")
+    ] = Path(".rankspace/demo"),
+) -> None:
     """Run the whole road on the built-in sample: serve, ingest, train, ask, report."""
     from services.demo.main import main
 
-    main()
+    main(folder)
 
 
 def _settings(path: Path | None, address: str, folder: Path | None) -> "ServerConfig":

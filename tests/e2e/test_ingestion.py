@@ -1,9 +1,11 @@
 """A person's story with ingestion: servers die, files are bad, and nothing is lost or doubled."""
 
 import json
+import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from rankspace.client import Client
 from rankspace.errors import ContentConflict, StreamFinalized
 from rankspace.media.sample import Part, Sample
-from tests.e2e.conftest import Server
+from tests.e2e.conftest import RANKSPACE, Server
 
 SAMPLES = 3000
 
@@ -125,3 +127,35 @@ def test_real_files_go_in_from_the_command_line(
     gone = run("streams", "show", "gone")
     assert (gone.returncode, gone.stdout) == (1, "")
     assert gone.stderr.startswith("rankspace: there is no stream gone")
+
+
+def test_an_interrupted_run_says_how_to_go_on_and_goes_on(
+    server: Server, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    def line(number: int) -> str:
+        return json.dumps({"sample_id": str(number), "parts": [{"text": f"text {number}"}]}) + "\n"
+
+    manifest = tmp_path / "manifest.jsonl"
+    os.mkfifo(manifest)
+    ingest = subprocess.Popen(
+        [RANKSPACE, "ingest", manifest, "--stream", "s", "--server", server.address],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with manifest.open("w") as pipe, Client(server.address) as client:
+        pipe.writelines(map(line, range(40)))
+        pipe.flush()
+        while next(client.list_streams(), None) is None:
+            time.sleep(0.05)
+        while client.get_stream("s").next_offset < 40:
+            time.sleep(0.05)
+        ingest.send_signal(signal.SIGINT)
+        _, said = ingest.communicate(timeout=30)
+    assert ingest.returncode == 130
+    assert "run the same again with --offset 0" in said.replace("\n", " ")
+    assert "Traceback" not in said
+    manifest.unlink()
+    manifest.write_text("".join(map(line, range(60))))
+    again = run("ingest", manifest, "--stream", "s", "--offset", "0", "--json")
+    assert json.loads(again.stdout)["next_offset"] == 60
