@@ -1,8 +1,8 @@
 """Known media made strange: what is asked about must not be the very bytes that were learnt.
 
 The ranges are fixed and every draw comes from a seed, so the questions are the same in every run.
-Training augments too, but with other draws, and neither crops away nor adds noise to pictures, nor
-changes the tempo of speech at constant pitch.
+Training augments too, but by draws of its own and in other ways: it crops nothing away, leaves
+saturation alone, and bends sound in mel bands, where this bends the wave itself.
 
 Shapes: picture uint8 [H, W, 3]; sound float32 [N] at 16 kHz.
 Source: Verhelst & Roelands, ICASSP 1993 (tempo by overlap-add of similar waveforms).
