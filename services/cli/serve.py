@@ -43,8 +43,8 @@ def serve(
     telemetry.start(settings.gateway.log_level)
 
     async def work() -> None:
-        trainer = RayTrainer(settings.store)
-        await run(settings.gateway, LocalEngine(settings.store, trainer))
+        trainer = RayTrainer(settings.store, settings.cluster)
+        await run(settings.gateway, LocalEngine(settings.store, trainer, settings.engine))
 
     uvloop.run(work())
 
