@@ -28,6 +28,7 @@ app = typer.Typer(
     cls=_Told,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help takes half the time
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Mixed streams in, one small model learnt, answers in any modality out.",
     epilog="Environment: RANKSPACE_SERVER, RANKSPACE_TOKEN, RANKSPACE_CA (a PEM file).",

@@ -41,7 +41,7 @@ def generate(  # noqa: PLR0913  # a command's options are its arguments
     server: Server = LOCAL,
     as_json: AsJson = False,
 ) -> None:
-    """Answer a prompt in any modality the model has learnt.
+    """Answer a prompt in any modality learnt.
 
     Text comes to stdout as it is made; other media need --output, a pipe or --json. Settings are
     those of sampling: beta, entropy_target, cut, seed, max_symbols, greedy.

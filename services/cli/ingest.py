@@ -2,11 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from rankspace.errors import AlreadyExists
 from services.cli.output import LOCAL, AsJson, Server, connected, show, words
 
 if TYPE_CHECKING:
@@ -34,22 +36,26 @@ def ingest(
     server: Server = LOCAL,
     as_json: AsJson = False,
 ) -> None:
-    """Stream real files into the server and wait until every sample is safely stored."""
+    """Store real files, each sample exactly once.
+
+    Files of one stem are the parts of one sample: cat.jpg, cat.ru.txt, cat.speech-ru.ogg.
+    """
     from services.readers import read
 
     out = words()
 
-    def samples() -> "Iterator[Sample]":
-        for path in paths:
-            yield from read(path, note=lambda note: out.print(note, style="yellow"))
+    def note(text: str) -> None:
+        out.print(text, style="yellow", soft_wrap=True)
 
+    sources = [read(path, note=note) for path in paths]  # refuses a wrong path at once
     began = time.monotonic()
     with connected(server) as client:
         start = _start(client, stream, offset)
         try:
-            summary = _appended(client, stream, samples(), start, out)
-        except BaseException:
-            out.print(f"not finished; to go on, run the same again with --offset {start}")
+            summary = _appended(client, stream, chain.from_iterable(sources), start, out)
+        except BaseException as error:
+            if not isinstance(error, AlreadyExists):
+                out.print(f"not finished; to go on, run the same again with --offset {start}")
             raise
     seconds = time.monotonic() - began
     _report(summary, start, seconds, out, as_json)
@@ -83,7 +89,7 @@ def _appended(
         TextColumn("[red]{task.fields[refused]}"),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=out, transient=True) as bar:
+    with Progress(*columns, console=out, transient=True, disable=not out.is_terminal) as bar:
         task = bar.add_task("", total=None, **_figures(None, 0.0))
         began = time.monotonic()
 
@@ -111,7 +117,8 @@ def _report(
 
     if not as_json:
         for error in summary.errors[:REJECTS_SHOWN]:
-            out.print(f"refused {error.offset} {error.sample_id}: {error.error}", style="yellow")
+            told = f"refused {error.offset} {error.sample_id}: {error.error}"
+            out.print(told, style="yellow", soft_wrap=True)
         if summary.rejected > REJECTS_SHOWN:
             out.print(f"{summary.rejected} refused in all: rankspace streams read {summary.stream}")
     figures = _figures(summary, seconds)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rankspace.client import Client
     from rankspace.store.entries import Job
 
-app = typer.Typer(no_args_is_help=True, help="Training jobs.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Training jobs.")
 Name = Annotated[str, typer.Argument(metavar="JOB")]
 
 COLUMNS = ("job_id", "state", "phase", "step", "loss", "held_out_loss", "message", "created_us")

@@ -7,7 +7,11 @@ import typer
 
 from services.cli.output import LOCAL, AsJson, Server, connected, plain, show
 
-app = typer.Typer(no_args_is_help=True, help="Models and the aliases they are served under.")
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Models and the aliases they are served under.",
+)
 Reference = Annotated[
     str, typer.Argument(metavar="MODEL", help="An alias, a name (its newest version) or name@3.")
 ]

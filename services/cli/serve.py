@@ -28,9 +28,10 @@ def serve(
         Path | None, typer.Option(help="Where everything is kept, in place of store.folder.")
     ] = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C, then let running calls end and stop.
+    """Run the server until SIGTERM or Ctrl-C.
 
-    Without settings: on loopback, SQLite and a folder of yours.
+    Calls that are running may then end. Without settings: on loopback, SQLite and a folder of
+    yours.
     """
     settings = _settings(config, address, folder)
     import uvloop
@@ -54,7 +55,7 @@ def config(
     show: Annotated[bool, typer.Option("--show", help="Print every setting in force.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Check the settings of `rankspace serve`, and print them with what each is for."""
+    """Check the server's settings, or print them."""
     settings = _settings(path, "", None)
     if as_json:
         typer.echo(settings.model_dump_json())
@@ -69,7 +70,10 @@ def demo(
         Path, typer.Option(help="Emptied first; then it holds the store and report.html.")
     ] = Path(".rankspace/demo"),
 ) -> None:
-    """Run the whole road on the built-in sample: serve, ingest, train, ask, report."""
+    """Run the main job on the built-in sample.
+
+    It serves, ingests, trains, asks and writes report.html; the last line printed is JSON.
+    """
     from services.demo.main import main
 
     main(folder)

@@ -6,7 +6,7 @@ import typer
 
 from services.cli.output import LOCAL, AsJson, Server, connected, show
 
-app = typer.Typer(no_args_is_help=True, help="Streams of samples.")
+app = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Streams of samples.")
 Name = Annotated[str, typer.Argument(metavar="STREAM")]
 
 COLUMNS = ("name", "next_offset", "rejected", "bytes", "finalized", "created_us", "description")

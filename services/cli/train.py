@@ -14,10 +14,10 @@ def train(
     server: Server = LOCAL,
     as_json: AsJson = False,
 ) -> None:
-    """Learn a model from streams, each of them one source of the mixture.
+    """Learn a model from streams and watch it.
 
-    Settings, such as size=tiny, steps=300, model=photos or preset=gpt2, are listed by
-    `rankspace config --show`.
+    Each stream is one source of the mixture. Settings, such as size=tiny, steps=300, model=photos
+    or preset=gpt2, are listed by `rankspace config --show`.
     """
     from rankspace.config import parse
     from rankspace.training.job import JobConfig

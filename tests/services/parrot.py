@@ -164,7 +164,7 @@ class ParrotEngine:
     async def promote(self, alias: str, reference: str) -> Alias:
         model = await self.model(reference)
         promote = self.store.catalogue.aliases.promote
-        return await asyncio.to_thread(promote, alias, model.name, model.version)
+        return await asyncio.to_thread(promote, alias, model.reference)
 
     async def roll_back(self, alias: str) -> Alias:
         return await asyncio.to_thread(self.store.catalogue.aliases.roll_back, alias)
