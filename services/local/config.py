@@ -1,0 +1,30 @@
+"""How much the engine of one process does at once."""
+
+from pydantic import Field
+
+from rankspace.config import Config
+
+
+class EngineConfig(Config):
+    """Limits of the engine; beyond them a call waits or is Overloaded."""
+
+    store_threads: int = Field(default=8, gt=0, le=64)
+    """Threads that work with the store; further calls wait for one."""
+
+    generation_workers: int = Field(default=2, gt=0, le=64)
+    """Threads that think: so many sessions hear or speak at the same moment."""
+
+    sessions_max: int = Field(default=32, gt=0, le=4096)
+    """Sessions open at once; one more is Overloaded."""
+
+    models_max: int = Field(default=2, gt=0, le=64)
+    """Model versions kept in memory; the one unused for longest goes first."""
+
+    jobs_max: int = Field(default=1, gt=0, le=64)
+    """Jobs that run at once; the others are queued, the oldest first."""
+
+    poll_s: float = Field(default=0.2, gt=0, le=60)
+    """How often the catalogue is asked for news: events to deliver, jobs whose turn has come."""
+
+    read_rows: int = Field(default=16, gt=0, le=1024)
+    """Samples that a reader fetches at once."""

@@ -1,0 +1,152 @@
+"""The engine: every call of `services.engine.Engine`, handed to the room that answers it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from rankspace.generation.request import Embedding, Scores, SessionConfig
+from rankspace.media.sample import Part, Sample
+from rankspace.store.config import StoreConfig
+from rankspace.store.entries import (
+    Alias,
+    Appended,
+    Job,
+    JobEvent,
+    ModelVersion,
+    Page,
+    Rejected,
+    Stream,
+    Wish,
+)
+from rankspace.store.store import Store
+from rankspace.training.job import JobConfig
+from services.engine import Trainer, Window
+from services.local.answering import Answers, LocalSession
+from services.local.config import EngineConfig
+from services.local.scheduling import Schedule
+
+Found = TypeVar("Found")
+
+
+class LocalEngine:
+    """A store, the models in it, and a trainer. Call `ready` first and `close` last."""
+
+    def __init__(
+        self, store: StoreConfig, trainer: Trainer, config: EngineConfig | None = None
+    ) -> None:
+        self._config = config or EngineConfig()
+        self._store_config = store
+        self._trainer = trainer
+        self._pool = ThreadPoolExecutor(self._config.store_threads, "store")
+
+    async def ready(self) -> None:
+        self._store = await self._with(lambda: Store.open(self._store_config))
+        self._answers = Answers(self._store.catalogue.models, self._config)
+        self._schedule = Schedule(self._store, self._trainer, self._config)
+        await self._schedule.begin()
+
+    async def close(self) -> None:
+        if hasattr(self, "_schedule"):
+            await self._schedule.close()
+            await self._with(self._answers.close)
+            await self._with(self._store.close)
+        self._pool.shutdown()
+
+    async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
+        return await self._with(lambda: self._store.log.create(name, labels, description))
+
+    async def stream(self, name: str) -> Stream:
+        return await self._with(lambda: self._store.log.get(name))
+
+    async def streams(self, size: int, token: str) -> Page[Stream]:
+        return await self._with(lambda: self._store.log.list(size, token))
+
+    async def finalize_stream(self, name: str) -> Stream:
+        return await self._with(lambda: self._store.log.finalize(name))
+
+    async def delete_stream(self, name: str) -> None:
+        await self._with(lambda: self._store.log.delete(name))
+
+    async def claim(self, name: str, epoch: int) -> int:
+        return await self._with(lambda: self._store.log.claim(name, epoch))
+
+    async def append(
+        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+    ) -> Appended:
+        return await self._with(lambda: self._store.log.append(stream, offset, samples, epoch))
+
+    async def read(
+        self, stream: str, window: Window
+    ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
+        at = window.start
+        while True:
+            head = await self.stream(stream)
+            pages = _batched(
+                self._store.log.records(stream, at, head.next_offset), self._config.read_rows
+            )
+            while page := await self._with(lambda: next(pages, None)):  # noqa: B023 - awaited here
+                for offset, found in page:
+                    if window.rejected or isinstance(found, Sample):
+                        yield offset, found
+            at = max(at, head.next_offset)
+            if head.finalized or not window.follow:
+                return
+            await asyncio.sleep(self._config.poll_s)
+
+    async def create_job(self, config: JobConfig, request_id: str) -> Job:
+        return await self._schedule.create(config, request_id)
+
+    async def job(self, job_id: str) -> Job:
+        return await self._with(lambda: self._store.catalogue.jobs.get(job_id))
+
+    async def jobs(self, size: int, token: str) -> Page[Job]:
+        return await self._with(lambda: self._store.catalogue.jobs.list(size, token))
+
+    async def wish(self, job_id: str, wish: Wish) -> Job:
+        return await self._schedule.wish(job_id, wish)
+
+    def watch(self, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
+        return self._schedule.watch(job_id, after)
+
+    async def models(self, size: int, token: str) -> Page[ModelVersion]:
+        return await self._with(lambda: self._store.catalogue.models.list(size, token))
+
+    async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
+        return await self._with(lambda: self._store.catalogue.models.versions(name, size, token))
+
+    async def model(self, reference: str) -> ModelVersion:
+        return await self._with(lambda: self._store.catalogue.models.resolve(reference))
+
+    async def aliases(self, size: int, token: str) -> Page[Alias]:
+        return await self._with(lambda: self._store.catalogue.aliases.list(size, token))
+
+    async def alias(self, alias: str) -> Alias:
+        return await self._with(lambda: self._store.catalogue.aliases.get(alias))
+
+    async def promote(self, alias: str, reference: str) -> Alias:
+        model = await self.model(reference)
+        aliases = self._store.catalogue.aliases
+        return await self._with(lambda: aliases.promote(alias, model.reference))
+
+    async def roll_back(self, alias: str) -> Alias:
+        return await self._with(lambda: self._store.catalogue.aliases.roll_back(alias))
+
+    async def open(self, config: SessionConfig) -> LocalSession:
+        return await self._answers.open(config)
+
+    async def embed(self, model: str, parts: Sequence[Part]) -> Embedding:
+        return await self._answers.embed(model, parts)
+
+    async def score(self, model: str, parts: Sequence[Part]) -> Scores:
+        return await self._answers.score(model, parts)
+
+    async def _with(self, task: Callable[[], Found]) -> Found:
+        """Run a task in a thread of the store's."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, task)
+
+
+def _batched(items: Iterator[Found], size: int) -> Iterator[tuple[Found, ...]]:
+    while batch := tuple(islice(items, size)):
+        yield batch
