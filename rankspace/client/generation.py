@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from rankspace.client.connection import Connection
-from rankspace.errors import MalformedMedia, Unreachable
+from rankspace.errors import MalformedMedia, RankspaceError, Unreachable
 from rankspace.generation.request import (
     Ask,
     Delta,
@@ -78,12 +78,17 @@ class Answer:
 
 
 class Session:
-    """One conversation. One turn at a time; `interrupt` may come in the midst of an answer."""
+    """One conversation. One turn at a time; `interrupt` may come in the midst of an answer.
+
+    A question that is refused leaves the session open; a part that is refused ends it, for what
+    is answered then is not what was asked.
+    """
 
     def __init__(self, connection: Connection, config: SessionConfig) -> None:
         self._connection = connection
         self._config = config
         self._call: Any = None
+        self._parts = 0
         self.session_id = ""
         """The server's name for the session, once it is open."""
         self.model = ""
@@ -113,25 +118,34 @@ class Session:
 
     async def send(self, part: Said) -> None:
         """Say the next part."""
+        self._parts += 1
         await self._send(Part("text", part.encode()) if isinstance(part, str) else part)
 
     async def ask(self, target: Target, sampling: Sampling = DEFAULT) -> AsyncIterator[Delta]:
         """End the turn: the answer as it is made, the last delta final."""
-        await self._send(Ask(target, sampling))
-        with self._connection.failures():
-            final = False
-            while not final:
-                response = await self._receive()
-                if response.HasField("delta"):
-                    delta = read_delta(response.delta)
-                    final = delta.final
-                    yield delta
+        parts, self._parts = self._parts, 0
+        try:
+            await self._send(Ask(target, sampling))
+            with self._connection.failures():
+                final = False
+                while not final:
+                    response = await self._receive()
+                    if response.HasField("delta"):
+                        delta = read_delta(response.delta)
+                        final = delta.final
+                        yield delta
+        except RankspaceError as error:
+            if parts and not error.field.startswith("ask"):
+                self._call.cancel()
+            raise
 
     async def interrupt(self) -> None:
         """Stop the answer that is being made: draw on, its final delta comes next."""
         await self._send(Interrupt())
 
     async def _send(self, turn: Turn) -> None:
+        if self._call.cancelled():
+            raise Unreachable("the session is over; open another")
         with self._connection.failures():
             try:
                 await self._call.write(write_turn(turn))

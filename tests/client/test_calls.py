@@ -199,6 +199,15 @@ def test_a_session_goes_on_after_an_interrupt_and_a_refusal(client: Client) -> N
         assert b"".join(delta.data for delta in session.ask(TEXT)) == b"hi"
 
 
+def test_a_part_that_is_refused_ends_the_session(client: Client) -> None:
+    with client.session() as session:
+        session.send(Part("audio", b"so", "pcm_s16le", rate_hz=-1))
+        with pytest.raises(InvalidInput, match="rate_hz"):
+            list(session.ask(TEXT))
+        with pytest.raises(Unreachable, match="open another"):
+            list(session.ask(TEXT))
+
+
 def test_an_answer_that_is_left_midway_frees_the_session(site: Site, client: Client) -> None:
     for delta in client.generate(["on and on"], Target(modality="text", role="on")):
         assert not delta.final
