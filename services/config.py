@@ -18,7 +18,9 @@ from pydantic import Field
 from rankspace.config import Config, parse, read
 from rankspace.errors import InvalidConfig
 from rankspace.store.config import StoreConfig
+from services.cluster.config import ClusterConfig
 from services.gateway.config import GatewayConfig
+from services.local.config import EngineConfig
 
 PREFIX = "RANKSPACE_"
 
@@ -36,6 +38,12 @@ class ServerConfig(Config):
 
     store: StoreConfig = Field(default_factory=lambda: StoreConfig(folder=_home()))
     """Where everything is kept."""
+
+    engine: EngineConfig = EngineConfig()
+    """How much the server does at once."""
+
+    cluster: ClusterConfig = ClusterConfig()
+    """Where jobs train."""
 
 
 def server_config(
