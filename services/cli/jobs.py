@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -91,8 +92,8 @@ def _live(out: "Console", events: Iterator[Mapping[str, Any]]) -> None:
     from rich.live import Live
 
     if not out.is_terminal:
-        for event in events:
-            out.print(_line(event), soft_wrap=True)
+        for line, _ in groupby(map(_line, events)):
+            out.print(line, soft_wrap=True)
         return
     began = time.monotonic()
     with Live(console=out, refresh_per_second=4) as live:
