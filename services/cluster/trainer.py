@@ -5,8 +5,10 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import cast
 
@@ -68,7 +70,7 @@ class RayTrainer:
             )
         self._driver = driver = _Driver(process, self._config)
         self._begun.clear()
-        self._watching = asyncio.create_task(self._bury(process))
+        self._watching = asyncio.create_task(self._bury(driver))
         settings = {
             "store": self._store.model_dump(mode="json"),
             "cluster": self._config.model_dump(mode="json"),
@@ -78,9 +80,9 @@ class RayTrainer:
         await driver.ask(settings)
         return driver
 
-    async def _bury(self, process: asyncio.subprocess.Process) -> None:
+    async def _bury(self, driver: "_Driver") -> None:
         """When the driver dies by itself, its jobs have failed."""
-        await process.wait()
+        await driver.ended()
         message = "the process that drives training died; memory may be short; submit the job again"
         await asyncio.to_thread(self._fail, message)
 
@@ -119,8 +121,23 @@ class _Driver:
         try:
             await asyncio.wait_for(self.process.wait(), self._config.stop_s)
         except TimeoutError:
-            self.process.kill()  # Ray's processes die with the one that started them
-            await self.process.wait()
+            self.process.kill()
+        await self.ended()
+
+    async def ended(self) -> None:
+        """Wait until the driver has ended, and see to it that all of its Ray has."""
+        await self.process.wait()
+        await asyncio.to_thread(_end_session, self.process.pid)
+
+
+def _end_session(leader: int) -> None:
+    """Kill what is left of a session (on Linux; elsewhere Ray is trusted to end)."""
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        # ProcessLookupError: it has ended meanwhile
+        with suppress(FileNotFoundError, ProcessLookupError):
+            session = int(stat.read_text().rpartition(")")[2].split()[3])
+            if session == leader:
+                os.kill(int(stat.parent.name), signal.SIGKILL)
 
 
 def _environment(folder: Path, local: bool) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -49,17 +50,18 @@ async def ended(store: Store, job_id: str) -> Job:
     return store.catalogue.jobs.get(job_id)
 
 
-def processes_with(text: str) -> list[str]:
-    """Command lines and environments of running processes that mention a text."""
+def processes_with(text: str, command: str = "") -> list[int]:
+    """Running processes that mention a text in their command line or environment."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            words = (folder / "cmdline").read_bytes() + (folder / "environ").read_bytes()
+            line = (folder / "cmdline").read_bytes()
+            words = line + (folder / "environ").read_bytes()
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue  # it has ended meanwhile, or is not ours
-        if text.encode() in words and state != "Z":
-            found.append(words.replace(b"\0", b" ").decode(errors="replace"))
+        if text.encode() in words and command.encode() in line and state != "Z":
+            found.append(int(folder.name))
     return found
 
 
@@ -146,6 +148,26 @@ async def test_a_job_whose_worker_dies_goes_on(store: Store, trainer: RayTrainer
     assert (await ended(store, job)).state == "succeeded"
     steps = [event.body["step"] for event in store.catalogue.jobs.events(job)]
     assert steps == [1, 2, 0]
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("trainer", ["wait"], indirect=True)
+async def test_a_driver_that_is_killed_fails_its_job_and_the_next_job_has_another(
+    store: Store, config: StoreConfig, trainer: RayTrainer
+) -> None:
+    job = queued(store)
+    await trainer.start(job)
+    await until(lambda: store.catalogue.jobs.get(job).revision > 0)
+    (driver,) = processes_with(f"{config.folder}/ray", "services.cluster.driver")
+    os.kill(driver, signal.SIGKILL)
+    assert (await ended(store, job)).state == "failed"
+    await nothing_left(config.folder)
+    other = queued(store)
+    await trainer.start(other)
+    await until(lambda: store.catalogue.jobs.get(other).revision > 0)
+    store.catalogue.jobs.set_wish(other, "cancel")
+    assert (await ended(store, other)).state == "cancelled"
 
 
 SERVER = """

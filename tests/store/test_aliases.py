@@ -33,7 +33,7 @@ def test_rolling_back_goes_further_and_further_back(aliases: Aliases) -> None:
 
 def test_promoting_what_stands_already_moves_nothing(aliases: Aliases) -> None:
     first = aliases.promote("default", "m@1")
-    assert aliases.promote("default", "m", 1) == first
+    assert aliases.promote("default", "m@1") == first
     assert first.revision == 1
 
 
