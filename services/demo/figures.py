@@ -81,7 +81,12 @@ def figures(outcome: Outcome) -> tuple[Figure, ...]:
     birth, prior = (_metric(outcome, name) for name in ("birth_loss", "prior_cross_entropy"))
     total = math.fsum(outcome.cost.seconds.values())
     rows += [
-        Figure("birth_gap_nats", abs(birth - prior), "distance of the next two", most=0.01),
+        Figure(
+            "birth_gap_nats",
+            abs(birth - prior),
+            "birth_loss less prior_cross_entropy, without its sign",
+            most=0.01,
+        ),
         Figure("birth_loss", birth, "loss before the first step, nats per symbol"),
         Figure("prior_cross_entropy", prior, "what the memory alone pays for the same symbols"),
         Figure("seconds", total, "from the start of the server to the report", most=SECONDS_MAX),
@@ -147,4 +152,4 @@ def _count(outcome: Outcome, group: str) -> str:
 
 
 def _number(value: float) -> float | None:
-    return round(value, 6) if math.isfinite(value) else None
+    return float(f"{value:.6g}") if math.isfinite(value) else None

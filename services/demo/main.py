@@ -12,6 +12,7 @@ import math
 import os
 import platform
 import shutil
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -46,8 +47,8 @@ def main(folder: Path = FOLDER) -> None:
     """Run it; exit status 1 if a bound is missed, 130 if it was interrupted."""
     words = Console(stderr=True, highlight=False)
     try:
-        outcome = asyncio.run(run(folder))
-    except KeyboardInterrupt:
+        outcome = asyncio.run(_stoppable(folder))
+    except (KeyboardInterrupt, asyncio.CancelledError):
         words.print("interrupted; the server has been stopped")
         raise SystemExit(130) from None
     rows = figures(outcome)
@@ -57,6 +58,14 @@ def main(folder: Path = FOLDER) -> None:
     sys.stdout.flush()
     if not all(row.held for row in rows):
         raise SystemExit(1)
+
+
+async def _stoppable(folder: Path) -> Outcome:
+    """The run; SIGTERM ends it as Ctrl-C does, so that no server is left behind."""
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await run(folder)
 
 
 async def run(folder: Path, job: JobConfig = JOB) -> Outcome:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from rankspace.analysis.report import Exchange, Pair, Report, Shown, render
 from rankspace.media.sample import Part
 from rankspace.ranks.space import Space
@@ -9,6 +11,7 @@ from rankspace.ranks.spectra import spectra
 from services.demo.figures import Outcome, accuracy, bits, figures
 from services.demo.history import Chronicle
 from services.demo.judging import Answered
+from services.demo.questions import SEED
 
 TITLES: Mapping[str, tuple[str, str, int]] = {
     "image_to_text": ("Handwritten digit → word", "Digits that never trained.", 12),
@@ -62,8 +65,9 @@ def page(outcome: Outcome, chronicle: Chronicle, space: Space, facts: Mapping[st
 
 
 def _pair(title: str, sentence: str, answered: Sequence[Answered], count: int) -> Pair:
-    """The first `count` of them, evenly spaced, so that none are chosen for their looks."""
-    shown = answered[:: max(1, len(answered) // count)][:count]
+    """So many of them, drawn by lot, so that none is shown for its looks."""
+    lot = np.random.default_rng(SEED).permutation(len(answered))[:count]
+    shown = [answered[at] for at in np.sort(lot)]
     marks = [one for one in answered if one.right is not None]
     share = f" {accuracy(answered):.1%} of {len(marks)} right." if marks else ""
     return Pair(title, f"{sentence}{share}", tuple(map(_exchange, shown)))
