@@ -1,4 +1,4 @@
-"""What every setting shares: frozen, strict, with no unknown names, and errors that name the field."""
+"""What every setting shares: frozen, strict, no unknown names, errors that name the field."""
 
 import json
 import tomllib
@@ -13,7 +13,7 @@ Kind = TypeVar("Kind", bound="Config")
 
 
 class Config(BaseModel):
-    """Base of all configs. Subclass it beside what it configures and put a sentence under every field."""
+    """Base of all configs. Subclass it beside what it configures; a sentence under every field."""
 
     model_config = ConfigDict(
         frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True

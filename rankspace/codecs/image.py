@@ -8,6 +8,10 @@ Lost for good: size and aspect ratio, what is finer than the canvas, and what th
 
     symbol[(y · S/p + x) · levels + l] = l · codes + argmin_k | A (tile[y, x] - tile_k) |²
 
+With `gists`, one symbol of the whole picture goes first: the nearest of a learnt set of blurred
+pictures. It adds nothing to what is drawn; it tells a model that reads or draws symbol by symbol
+what the tiles are going to be.
+
 A weighs errors as eyes do in a small picture: a wrong colour and a wrong mean stand out more than
 a wrong texture. Learn from pictures as the model will see them: augmented, if those are.
 
@@ -22,20 +26,18 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 from pydantic import Field, model_validator
 
 from rankspace.codecs import files
 from rankspace.codecs.base import Symbols
+from rankspace.codecs.canvas import Pixels, blurred, canvas, tiles
 from rankspace.codecs.quantiser import Floats, Quantiser, fit
 from rankspace.config import Config, parse
 from rankspace.errors import InvalidInput, MalformedMedia
 from rankspace.media.sample import Modality
 
-Pixels = NDArray[np.uint8]
-
-WHITE = 255
+GIST = "gist_"  # before the names of the gist's arrays in a file
+GIST_DIMS = 32
 
 
 class ImageConfig(Config):
@@ -52,6 +54,9 @@ class ImageConfig(Config):
 
     levels: int = Field(default=1, ge=1, le=8)
     """Symbols a tile: every level codes what the ones before it left over."""
+
+    gists: int = Field(default=0, ge=0, le=65536)
+    """How many whole pictures are known by their gist; 0 sends none."""
 
     dims: int = Field(default=16, ge=1)
     """Directions of a tile that are kept; at most 3 p²."""
@@ -82,26 +87,49 @@ class ImageCodec:
 
     name: Modality = "image"
 
-    def __init__(self, config: ImageConfig, quantiser: Quantiser) -> None:
+    def __init__(
+        self, config: ImageConfig, quantiser: Quantiser, gist: Quantiser | None = None
+    ) -> None:
         self.config = config
         self.quantiser = quantiser
+        self.gist = gist
         self.grid = config.side // config.tile
-        self.size = config.levels * config.codes
-        self.cycle = self.grid**2 * config.levels
-        self.features = quantiser.features
+        self.lead = 1 if gist else 0  # symbols before the first tile
+        self.size = config.gists + config.levels * config.codes
+        self.cycle = self.lead + self.grid**2 * config.levels
         self.layout = (("image", self.size),)
-        self.slots = tuple(
-            range(level * config.codes, (level + 1) * config.codes)
-            for level in range(config.levels)
+        levels = tuple(
+            range(start, start + config.codes)
+            for start in range(config.gists, self.size, config.codes)
         )
+        self.slots = (range(config.gists), *(levels * self.grid**2)) if gist else levels
 
     @classmethod
     def fit(cls, media: Iterable[Pixels], config: ImageConfig | None = None) -> "ImageCodec":
         """Learn the tiles from pictures."""
         config = config or ImageConfig()
-        tiles = _drawn(media, config)
+        seen = [canvas(pixels, config.side) for pixels in media]
+        if not seen:
+            raise InvalidInput("there is no picture to learn from")
+        pictures = np.stack(seen)
         shape = (config.dims, config.codes, config.levels)
-        return cls(config, fit(tiles, shape, config.seed, _lens(config)))
+        quantiser = fit(_drawn(pictures, config), shape, config.seed, _lens(config))
+        if not config.gists:
+            return cls(config, quantiser)
+        small = blurred(pictures)
+        shape = (min(GIST_DIMS, small.shape[1]), config.gists, 1)
+        even = np.eye(small.shape[1], dtype=np.float32)
+        return cls(config, quantiser, fit(small, shape, config.seed, even))
+
+    @property
+    def features(self) -> Floats:
+        """[size, F]: where a tile lies; where a gist lies, in columns of its own."""
+        tiles = self.quantiser.features
+        if self.gist is None:
+            return tiles
+        gists = self.gist.features
+        wide, tall = np.zeros((len(gists), tiles.shape[1])), np.zeros((len(tiles), gists.shape[1]))
+        return np.block([[gists, wide], [tall, tiles]]).astype(np.float32)
 
     @property
     def hash(self) -> str:
@@ -121,15 +149,23 @@ class ImageCodec:
     def encode_many(self, canvases: Pixels) -> Symbols:
         """[N, S, S, 3] to [N, cycle]."""
         config = self.config
-        codes = self.quantiser.nearest(_tiles(canvases, config.tile))  # [N * grid², levels]
-        offsets = np.arange(config.levels, dtype=np.int32) * config.codes
-        return (codes + offsets).reshape(len(canvases), self.cycle)
+        codes = self.quantiser.nearest(tiles(canvases, config.tile))  # [N * grid², levels]
+        offsets = np.arange(config.levels, dtype=np.int32) * config.codes + config.gists
+        drawn = (codes + offsets).reshape(len(canvases), -1)
+        if self.gist is None:
+            return drawn
+        gists = self.gist.nearest(blurred(canvases)).astype(np.int32)
+        return np.concatenate([gists, drawn], axis=1)
 
     def decode_many(self, symbols: Symbols) -> Pixels:
-        """[N, cycle] to [N, S, S, 3]; or of whole rows of tiles to their rows of pixels."""
+        """[N, cycle] to [N, S, S, 3]."""
+        return self._rows(symbols[:, self.lead :])
+
+    def _rows(self, symbols: Symbols) -> Pixels:
+        """[N, ...] of whole rows of tiles to their rows of pixels."""
         config = self.config
         count, tall = len(symbols), symbols.shape[1] // (self.grid * config.levels)
-        codes = (symbols % config.codes).reshape(-1, config.levels)
+        codes = ((symbols - config.gists) % config.codes).reshape(-1, config.levels)
         tiles = self.quantiser.points(codes)
         cut = tiles.reshape(count, tall, self.grid, config.tile, config.tile, 3)
         rows = cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, -1, config.side, 3)
@@ -141,10 +177,17 @@ class ImageCodec:
     @classmethod
     def load(cls, folder: Path) -> "ImageCodec":
         settings, arrays = files.read(folder, cls.name)
-        return cls(parse(ImageConfig, settings), Quantiser(**arrays))
+        config = parse(ImageConfig, settings)
+        gist = {
+            name[len(GIST) :]: arrays.pop(name) for name in list(arrays) if name.startswith(GIST)
+        }
+        return cls(config, Quantiser(**arrays), Quantiser(**gist) if config.gists else None)
 
     def _state(self) -> tuple[dict[str, object], dict[str, Floats]]:
-        return self.config.model_dump(), self.quantiser.arrays
+        arrays = self.quantiser.arrays
+        if self.gist:
+            arrays |= {GIST + name: value for name, value in self.gist.arrays.items()}
+        return self.config.model_dump(), arrays
 
 
 class Encoder:
@@ -184,12 +227,13 @@ class Decoder:
             raise MalformedMedia(f"a picture has {codec.cycle} symbols, not more")
         if len(piece) and not (piece.min() >= 0 and piece.max() < codec.size):
             raise MalformedMedia(f"a symbol of a picture must lie in [0, {codec.size})")
-        held = np.concatenate([self._held, piece])
-        a_row = codec.cycle // codec.grid
+        first = max(0, codec.lead - (self._seen - len(piece)))
+        held = np.concatenate([self._held, piece[first:]])
+        a_row = codec.grid * codec.config.levels
         whole = len(held) // a_row * a_row
         self._held = held[whole:]
         # One row at a time, always in the same shape: sums must not depend on the cut.
-        rows = [codec.decode_many(row[None])[0] for row in held[:whole].reshape(-1, a_row)]
+        rows = [codec._rows(row[None])[0] for row in held[:whole].reshape(-1, a_row)]
         return np.concatenate([np.zeros((0, codec.config.side, 3), np.uint8), *rows])
 
     def finish(self) -> Pixels:
@@ -199,28 +243,6 @@ class Decoder:
                 f"a picture has {self._codec.cycle} symbols; this one stops after {self._seen}"
             )
         return np.zeros((0, self._codec.config.side, 3), np.uint8)
-
-
-def canvas(pixels: Pixels, side: int) -> Pixels:
-    """[H, W, 3] to [side, side, 3]: scaled to fit, centred on white."""
-    height, width = pixels.shape[:2]
-    if height == width == side:
-        return pixels
-    scale = side / max(height, width)
-    tall, wide = max(1, round(height * scale)), max(1, round(width * scale))
-    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    scaled = Image.fromarray(np.ascontiguousarray(pixels)).resize((wide, tall), how)
-    square = np.full((side, side, 3), WHITE, np.uint8)
-    top, left = (side - tall) // 2, (side - wide) // 2
-    square[top : top + tall, left : left + wide] = np.asarray(scaled)
-    return square
-
-
-def _tiles(canvases: Pixels, tile: int) -> Floats:
-    """[N, S, S, 3] to [N · (S / tile)², 3 · tile²], in raster order."""
-    count, side = canvases.shape[:2]
-    cut = canvases.reshape(count, side // tile, tile, side // tile, tile, 3)
-    return cut.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 3 * tile**2).astype(np.float32)
 
 
 def _lens(config: ImageConfig) -> Floats:
@@ -233,14 +255,11 @@ def _lens(config: ImageConfig) -> Floats:
     return np.kron(lift, weigh).astype(np.float32)
 
 
-def _drawn(media: Iterable[Pixels], config: ImageConfig) -> Floats:
+def _drawn(canvases: Pixels, config: ImageConfig) -> Floats:
     """[n, 3 p²] tiles to learn from, at most `tiles_max`, busy ones more likely."""
-    canvases = [canvas(picture, config.side) for picture in media]
-    if not canvases:
-        raise InvalidInput("there is no picture to learn from")
-    tiles = _tiles(np.stack(canvases), config.tile)
-    if len(tiles) <= config.tiles_max:
-        return tiles
-    weight = tiles.std(1) + 1.0
+    found = tiles(canvases, config.tile)
+    if len(found) <= config.tiles_max:
+        return found
+    weight = found.std(1) + 1.0
     random = np.random.default_rng(config.seed)
-    return tiles[random.choice(len(tiles), config.tiles_max, False, weight / weight.sum())]
+    return found[random.choice(len(found), config.tiles_max, False, weight / weight.sum())]

@@ -12,7 +12,7 @@ A `lens`, an invertible matrix, says what an error costs: distances are measured
 Shapes: N points of P numbers, D dims, L levels of K codes. mean [P], turn [P, D], back [D, P],
 books [L, K, D].
 Source: residual vector quantisation, Juang & Gray, "Multiple stage vector quantization for speech
-coding", ICASSP 1982; k-means++ start, Arthur & Vassilvitskii, SODA 2007.
+coding", ICASSP 1982.
 """
 
 from dataclasses import dataclass
@@ -94,13 +94,15 @@ def fit(points: Floats, shape: tuple[int, int, int], seed: int, lens: Floats) ->
 
 
 def centroids(points: Floats, codes: int, seed: int) -> Floats:
-    """[K, D]: k-means. Where there are fewer distinct points than codes, they repeat."""
+    """[K, D]: k-means from random points. Where there are fewer distinct ones, they repeat."""
     from sklearn.cluster import KMeans  # a second to import: only those who learn pay
 
     distinct = np.unique(points, axis=0)
     if len(distinct) <= codes:
         return np.resize(distinct, (codes, points.shape[1]))
-    means = KMeans(codes, n_init=1, max_iter=15, tol=1e-3, random_state=seed).fit(points)
+    means = KMeans(codes, init="random", n_init=1, max_iter=15, tol=1e-3, random_state=seed).fit(
+        points
+    )
     return np.asarray(means.cluster_centers_, np.float32)
 
 

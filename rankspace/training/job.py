@@ -8,8 +8,8 @@ from rankspace.config import Config
 from rankspace.store.entries import JobState
 
 Phase = Literal[
-    "queued", "starting", "snapshot", "codecs", "tokens", "counts", "training", "evaluating", "saving",
-    "done",
+    "queued", "starting", "snapshot", "codecs", "tokens", "counts", "training", "evaluating",
+    "saving", "done",
 ]  # fmt: skip
 
 
@@ -18,6 +18,9 @@ class JobConfig(Config):
 
     streams: tuple[str, ...] = Field(min_length=1, max_length=64)
     """Streams to learn from; each is one source of the mixture."""
+
+    weights: dict[str, float] = {}
+    """How much a stream counts in the mixture before the controller moves it; 1 if not named."""
 
     model: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
     """Name under which the result is registered."""
@@ -47,8 +50,7 @@ class JobConfig(Config):
     """Same seed, snapshot and machine: same model, bit for bit."""
 
     augment: bool = True
-    """Shift, turn, scale and colour pictures, and shift, stretch and mix noise into sound, anew for every
-    use; off trains on what was sent."""
+    """Train on other views of pictures and sounds than the one sent: bent, stretched, noisy."""
 
     workers: int = Field(default=1, gt=0, le=1024)
     """Processes that share every step."""

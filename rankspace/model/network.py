@@ -1,0 +1,178 @@
+"""The network is a selector: the memory proposes, every block re-ranks.
+
+    x_0    = E[symbol] + W f[symbol] + P[place] + R[bucket(rank)]
+    x_l    = x_{l-1} + Attention(norm x_{l-1}) + FeedForward(norm ...)
+    m      = sum_l a_l norm(x_l)                     every block speaks
+    logits = beta_out * ( g * ln p0(.|c) + (1 - g) * ln p0(.) + (E + W f) M m )      M = 0 at birth
+
+f are the codecs' features of a symbol (what its patch or sound looks like), so symbols that look
+alike start alike. With M = 0 and g = 1 the loss before the first step is the memory's own
+cross-entropy (the birth law); g then falls to 0 while training, which leaves the unigram law as
+the output's bias.
+
+Shapes: B batch, T time, D width, V vocabulary, F features, L depth, N positions that are read out.
+The last line is model/readout.py, which knows what may come next.
+Source: our formalisation, docs/theory.md definition 4.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from rankspace.model.attention import Attention
+from rankspace.model.cache import Cache
+from rankspace.model.feedforward import FeedForward
+from rankspace.model.positions import table
+from rankspace.model.presets import NetworkConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What the network reads, position by position."""
+
+    symbols: Int[Tensor, "b t"]
+    places: Int[Tensor, "b t"]
+    """Place of the symbol in its codec's repeating layout; 0 for none."""
+
+    buckets: Int[Tensor, "b t"]
+    """Bucket of the symbol's rank in the memory's order."""
+
+    times: Int[Tensor, "b t"]
+    """Position of the symbol in its own history, from 0."""
+
+
+class Block(nn.Module):
+    """Look back, then think."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = _norm(config), _norm(config)
+        self.attention = Attention(config)
+        self.feedforward = FeedForward(config)
+        self.dropout = config.dropout
+
+    def forward(
+        self,
+        x: Float[Tensor, "b t d"],
+        turns: Float[Tensor, "2 b 1 t quarter"] | None,
+        mask: Bool[Tensor, "b 1 t s"] | None,
+        cache: Cache | None,
+        layer: int,
+    ) -> Float[Tensor, "b t d"]:
+        held = cache.layers[layer] if cache is not None else None
+        x = x + self._drop(self.attention(self.norm1(x), turns, mask, held))
+        return x + self._drop(self.feedforward(self.norm2(x)))
+
+    def _drop(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
+        return F.dropout(x, self.dropout, self.training) if self.dropout else x
+
+
+class Network(nn.Module):
+    """Symbols in, for every position a state that `Readout` turns into logits."""
+
+    def __init__(self, config: NetworkConfig, features: Float[Tensor, "v f"] | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Embedding(config.vocabulary, config.width)
+        self.position = None if config.rotary else nn.Embedding(config.context, config.width)
+        self.place = nn.Embedding(config.places, config.width) if config.places > 1 else None
+        self.bucket = (
+            nn.Embedding(config.rank_buckets, config.width) if config.rank_buckets else None
+        )
+        self.look = (
+            nn.Linear(config.features, config.width, bias=False) if config.features else None
+        )
+        table_ = (
+            features if features is not None else torch.zeros(config.vocabulary, config.features)
+        )
+        self.register_buffer("features", table_)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = _norm(config)
+        self.say = nn.Parameter(torch.ones(config.depth)) if config.all_blocks_speak else None
+        self.mouth = nn.Linear(config.width, config.width, bias=False) if config.prior else None
+        self.log_beta = nn.Parameter(torch.zeros(())) if config.prior else None
+        self.reset()
+
+    def reset(self) -> None:
+        """Draw the birth weights.
+
+        Matrices of a block: normal, 0.02 (gpt2) or 1/sqrt(fan in) (rank); those that write into
+        the stream are scaled down by sqrt(2L) (gpt2) or zero (rank). The mouth is zero, so the
+        memory alone speaks.
+        """
+        plain = not self.config.prior
+        for name, weight in self.named_parameters():
+            if weight.ndim < 2:
+                continue
+            writes = name.endswith("out.weight")
+            std = 0.02 if plain or "blocks" not in name else weight.shape[1] ** -0.5
+            if plain and writes:
+                std /= (2 * self.config.depth) ** 0.5
+            nn.init.normal_(weight, std=std)
+            if not plain and (writes or name == "mouth.weight"):
+                nn.init.zeros_(weight)
+
+    def unembedding(self) -> Float[Tensor, "v d"]:
+        """What each symbol looks like to the network: tied with the input."""
+        if self.look is None:
+            return self.embed.weight
+        return self.embed.weight + self.look(self.features)
+
+    def read(self, inputs: Inputs) -> Float[Tensor, "b t d"]:
+        """x_0."""
+        x = self.embed(inputs.symbols)
+        if self.look is not None:
+            x = x + F.embedding(inputs.symbols, self.look(self.features))
+        if self.place is not None:
+            x = x + self.place(inputs.places)
+        if self.bucket is not None:
+            x = x + self.bucket(inputs.buckets)
+        if self.position is not None:
+            x = x + self.position(inputs.times.clamp(max=self.config.context - 1))
+        return x
+
+    def states(
+        self,
+        inputs: Inputs,
+        mask: Bool[Tensor, "b 1 t s"] | None = None,
+        cache: Cache | None = None,
+    ) -> list[Float[Tensor, "b t d"]]:
+        """x_1 .. x_L."""
+        x = self.read(inputs)
+        turns = table(inputs.times, self.config.head_width) if self.config.rotary else None
+        out = []
+        for layer, block in enumerate(self.blocks):
+            x = block(x, turns, mask, cache, layer)
+            out.append(x)
+        return out
+
+    def mix(self, states: list[Float[Tensor, "*n d"]]) -> Float[Tensor, "*n d"]:
+        """What the blocks say together, before it meets the symbols."""
+        if self.say is None:
+            mixed = self.norm(states[-1])
+        else:
+            mixed = torch.stack([self.norm(x) for x in states], -1) @ self.say.to(states[0].dtype)
+            mixed = mixed / len(states)
+        return self.mouth(mixed) if self.mouth is not None else mixed
+
+    def betas(self) -> dict[str, float]:
+        """Every inverse temperature of the network by name; means over heads and channels."""
+        found = {"output": 1.0 if self.log_beta is None else float(self.log_beta.detach().exp())}
+        for layer, block in enumerate(self.blocks):
+            for part in ("attention", "feedforward"):
+                log_beta = getattr(block, part).log_beta
+                if log_beta is not None:
+                    found[f"{part}/{layer}"] = float(log_beta.detach().exp().mean())
+        return found
+
+    def cache(self, capacity: int, batch: int = 1) -> Cache:
+        """An empty memory for a live stream of at most `capacity` symbols."""
+        shape = (batch, self.config.heads, capacity, self.config.head_width)
+        return Cache(self.config.depth, shape, self.embed.weight.dtype)
+
+
+def _norm(config: NetworkConfig) -> nn.Module:
+    return nn.LayerNorm(config.width, bias=not config.rotary)

@@ -1,0 +1,134 @@
+"""Training is an iterator: each step draws, learns and reports; who listens is not its business.
+
+    balance → documents → batch → network → loss per alphabet → gradient → Muon + AdamW → average
+
+The loss of a step is the mean of -ln p weighted by part (training/documents.py). The memory's
+context speaks at full strength at birth and falls silent over the first steps (`GATE`): that
+keeps the head start and leaves the network no crutch.
+
+Several workers draw the same documents and each keeps its share, so the order of samples does not
+depend on how many there are. Inside, only torch.distributed is known.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+import torch.distributed as dist
+
+from rankspace.model.network import Network
+from rankspace.model.readout import Readout
+from rankspace.store.tokens import TokenSample
+from rankspace.training.balance import Balance, Turn
+from rankspace.training.batches import Batch, pack
+from rankspace.training.documents import Document, Documents
+from rankspace.training.job import JobConfig
+from rankspace.training.optimizer import Average, Optimizer, factor
+from rankspace.training.precision import fast
+
+GATE = 0.15
+"""Share of the steps over which the memory's context falls silent."""
+
+FILL = 0.95
+"""Share of a batch that is filled before packing: the rest is what packing loses."""
+
+
+def gate(step: int, steps: int) -> float:
+    """How loudly the memory's context speaks at a step."""
+    return max(0.0, 1.0 - step / max(1.0, steps * GATE))
+
+
+class Learner:
+    """A network and all that moves it."""
+
+    def __init__(self, network: Network, readout: Readout, config: JobConfig) -> None:
+        self.network = network
+        self.readout = readout
+        self.config = config
+        self.optimizer = Optimizer(network, config.preset, config.learning_rate)
+        self.average = Average(network)
+
+    def step(self, batch: Batch, step: int, sources: int) -> tuple[float, list[float]]:
+        """Learn from a batch: its weighted loss, and each source's nats per symbol (nan: none)."""
+        loss, seen = self._loss(batch, gate(step, self.config.steps), sources)
+        loss.backward()
+        self._share(seen)
+        self.optimizer.step(factor(step, self.config.steps))
+        self.average.update(step)
+        sums, counts = seen.unbind(0)
+        losses = [
+            s / n if n else math.nan for s, n in zip(sums.tolist(), counts.tolist(), strict=True)
+        ]
+        return float(loss.detach()), losses
+
+    def _loss(
+        self, batch: Batch, openness: float, sources: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The loss, and [2, S]: nats and symbols of each source."""
+        network, total, weight = self.network, torch.zeros(()), torch.zeros(())
+        seen = torch.zeros(2, sources)
+        with fast():
+            mixed = network.mix(network.states(batch.inputs, batch.mask)).flatten(0, 1)
+            unembedding = network.unembedding()
+            for asked in batch.asked:
+                logits = self.readout.logits(
+                    network, unembedding, asked.door, mixed[asked.index], asked.before, openness
+                )
+                nats = self.readout.losses(logits, asked.door, asked.targets)
+                total = total + (nats * asked.weights).sum()
+                weight = weight + asked.weights.sum()
+                seen[0].index_add_(0, asked.sources, nats.detach())
+                seen[1].index_add_(0, asked.sources, torch.ones_like(nats))
+        return total / weight.clamp(min=1e-6), seen
+
+    def _share(self, seen: torch.Tensor) -> None:
+        """Average gradients over workers; sum what each saw."""
+        if not dist.is_initialized() or dist.get_world_size() == 1:
+            return
+        dist.all_reduce(seen)
+        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
+        flat = torch.cat([grad.flatten() for grad in grads])
+        dist.all_reduce(flat)
+        flat /= dist.get_world_size()
+        for grad, piece in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
+            grad.copy_(piece.view_as(grad))
+
+
+class Feed:
+    """Makes each step's batch from the rows of every source."""
+
+    def __init__(
+        self, documents: Documents, rows: Sequence[Sequence[TokenSample]], config: JobConfig
+    ) -> None:
+        self._documents = documents
+        self._rows = rows
+        self._config = config
+
+    def batch(self, step: int, balance: Balance) -> "Drawn":
+        """The documents of a step; a pure function of (seed, step, balance)."""
+        random = np.random.default_rng((self._config.seed, step))
+        turn = balance.turn()
+        found: list[Document] = []
+        left = int(self._config.batch_symbols * FILL)
+        while left > 0:
+            source = turn.source()
+            rows = self._rows[source]
+            document = self._documents.draw(source, rows[int(random.integers(len(rows)))], random)
+            turn.took(source, len(document))
+            found.append(document)
+            left -= len(document)
+        return Drawn(found, turn)
+
+    def pack(self, drawn: "Drawn", rank: int, world: int) -> Batch:
+        """This worker's share of a step."""
+        rows = self._config.batch_symbols // self._config.context // world
+        return pack(drawn.documents[rank::world], self._config.context, rows)
+
+
+class Drawn:
+    """Documents of one step, and the turn they were drawn in."""
+
+    def __init__(self, documents: list[Document], turn: Turn) -> None:
+        self.documents = documents
+        self.turn = turn

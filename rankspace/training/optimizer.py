@@ -1,0 +1,95 @@
+"""Two optimisers: Muon for the matrices inside blocks, AdamW for all else.
+
+Muon makes the update of a matrix orthogonal, which takes larger steps in the directions a
+gradient rarely points to; tables, gains and biases have no such directions. Rates rise over a few
+steps, hold, and fall linearly to zero over the last half.
+
+Source: Jordan et al., "Muon", 2024; Loshchilov & Hutter, "Decoupled Weight Decay", 2019 (both
+recalled).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from rankspace.model.presets import Preset
+
+WARM_UP = 20
+DECAY = 0.5
+"""Share of the steps over which rates fall."""
+
+RATES: dict[Preset, tuple[float, float]] = {"rank": (0.02, 3e-3), "gpt2": (0.0, 1e-3)}
+"""Of Muon and AdamW; the plain preset has AdamW alone."""
+
+CLIP = 1.0
+"""Most that the gradient's norm may be."""
+
+
+class Optimizer:
+    """Both, as one."""
+
+    def __init__(self, network: nn.Module, preset: Preset, scale: float) -> None:
+        rates = [rate * scale for rate in RATES[preset]]
+        inside = [
+            (name, weight)
+            for name, weight in network.named_parameters()
+            if weight.ndim == 2 and (name.startswith("blocks.") or name == "mouth.weight")
+        ]
+        matrices = dict(inside) if rates[0] else {}
+        rest = [w for name, w in network.named_parameters() if name not in matrices]
+        self._parameters = list(network.parameters())
+        self.parts: list[torch.optim.Optimizer] = [
+            torch.optim.AdamW(rest, lr=rates[1], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
+        ]
+        self._rates = [rates[1]]
+        if matrices:
+            self.parts.append(
+                torch.optim.Muon(matrices.values(), lr=rates[0], momentum=0.95, weight_decay=0.01)
+            )
+            self._rates.append(rates[0])
+
+    def step(self, factor: float) -> float:
+        """Take one step at this share of the rates; returns the gradient's norm before clipping."""
+        norm = nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        for part, rate in zip(self.parts, self._rates, strict=True):
+            for group in part.param_groups:
+                group["lr"] = rate * factor
+            part.step()
+            part.zero_grad(set_to_none=True)
+        return float(norm)
+
+
+def factor(step: int, steps: int) -> float:
+    """Share of the full rates at a step, counted from 0."""
+    left = (steps - step) / max(1.0, steps * DECAY)
+    return min(1.0, (step + 1) / WARM_UP, left)
+
+
+class Average:
+    """The exponential moving average of a network's weights: what is kept of it.
+
+    Its memory grows with the steps taken, so early noise is forgotten soon.
+    """
+
+    def __init__(self, network: nn.Module, horizon: float = 50.0) -> None:
+        self._horizon = horizon
+        self._live = [weight.detach() for weight in network.parameters()]
+        self.weights = [weight.clone() for weight in self._live]
+
+    def update(self, step: int) -> None:
+        """Follow the network after a step, counted from 0."""
+        pace = 1.0 / min(self._horizon, 1.0 + step / 2)
+        torch._foreach_lerp_(self.weights, self._live, pace)
+
+    def swap(self) -> None:
+        """Exchange the average and the live weights; twice is the identity."""
+        for mean, live in zip(self.weights, self._live, strict=True):
+            held = live.clone()
+            live.copy_(mean)
+            mean.copy_(held)
+
+
+def shapes(parameters: Sequence[torch.Tensor]) -> int:
+    """How many numbers there are."""
+    return sum(parameter.numel() for parameter in parameters)
