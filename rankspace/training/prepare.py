@@ -175,15 +175,9 @@ def _fit(name: Modality, heard: list[Decoded], codecs: dict[Modality, AnyCodec])
         return TextCodec.fit(found for found in heard if isinstance(found, bytes))
     arrays = (found for found in heard if isinstance(found, np.ndarray))
     if name == "audio":
-        waves = (
-            found.astype(np.float32, copy=False) for found in heard if isinstance(found, np.ndarray)
-        )
-        return AudioCodec.fit(waves)
+        return AudioCodec.fit(found.astype(np.float32, copy=False) for found in arrays)
     if name == "image":
-        pictures = (
-            found.astype(np.uint8, copy=False) for found in heard if isinstance(found, np.ndarray)
-        )
-        return ImageCodec.fit(pictures, PICTURES)
+        return ImageCodec.fit((found.astype(np.uint8, copy=False) for found in arrays), PICTURES)
     clips = [found for found in heard if isinstance(found, Clip)]
     image = codecs.get("image")
     return VideoCodec.fit(clips, image=image if isinstance(image, ImageCodec) else None)
