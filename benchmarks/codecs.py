@@ -23,7 +23,8 @@ from vector_quantize_pytorch import FSQ, ResidualVQ
 from benchmarks import media
 from rankspace.codecs.audio import AudioCodec, mel
 from rankspace.codecs.base import Symbols, decode, encode
-from rankspace.codecs.image import ImageCodec, ImageConfig, canvas
+from rankspace.codecs.canvas import canvas
+from rankspace.codecs.image import ImageCodec, ImageConfig
 from rankspace.codecs.text import TextCodec
 
 Row = dict[str, float]

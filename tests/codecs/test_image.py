@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from rankspace.codecs.base import decode, encode
-from rankspace.codecs.image import ImageCodec, ImageConfig, canvas
+from rankspace.codecs.canvas import canvas
+from rankspace.codecs.image import ImageCodec, ImageConfig
 from rankspace.config import parse
 from rankspace.errors import InvalidConfig, InvalidInput, MalformedMedia
 
