@@ -31,12 +31,13 @@ Place = int | str
 
 def digest(sample: Sample | Rejected) -> bytes:
     """The content hash: 32 bytes."""
-    known = sample.content if isinstance(sample, Rejected) else sample
+    if isinstance(sample, Rejected):
+        if sample.content is None:
+            layout = b"rankspace.rejected.1" + _text(sample.sample_id) + _text(sample.reason)
+            return hashlib.sha256(layout).digest()
+        sample = sample.content
     hasher = hashlib.sha256()
-    if known is not None:
-        _pour(hasher.update, known)
-    elif isinstance(sample, Rejected):
-        hasher.update(b"rankspace.rejected.1" + _text(sample.sample_id) + _text(sample.reason))
+    _pour(hasher.update, sample)
     return hasher.digest()
 
 

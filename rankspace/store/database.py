@@ -71,7 +71,7 @@ def _engine(config: StoreConfig) -> Engine:
         pool_timeout=config.busy_s,
         connect_args=arguments,
     )
-    if engine.dialect.name == "sqlite":
+    if engine.dialect.name == "sqlite":  # pragma: no branch - PostgreSQL needs none of this
         event.listen(engine, "connect", _prepare)
         event.listen(engine, "begin", _begin)
     return engine

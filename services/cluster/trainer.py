@@ -44,7 +44,11 @@ class RayTrainer:
         async with self._turn:
             driver = self._driver
             if driver is None or driver.process.returncode is not None:
-                driver = await self._begin()
+                try:
+                    driver = await self._begin()
+                except OSError as error:
+                    problem = f"the process that drives training cannot start: {error.strerror}"
+                    raise Unreachable(problem) from error
             self._begun.add(job_id)
             await driver.ask(job_id)
 

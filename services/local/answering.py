@@ -7,7 +7,6 @@ next.
 """
 
 import asyncio
-import os
 import secrets
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -34,7 +33,9 @@ class Answers:
     def __init__(self, models: Models, config: EngineConfig) -> None:
         self._models = models
         self._config = config
-        self._pool = ThreadPoolExecutor(config.generation_workers, "generation")
+        self._pool = ThreadPoolExecutor(
+            config.generation_workers, "generation", _keep_to, (config.cores_per_worker,)
+        )
         self._loaded: OrderedDict[str, asyncio.Task[Generator]] = OrderedDict()
         self._open = 0
 
@@ -89,12 +90,8 @@ class Answers:
         return model.reference, await asyncio.shield(task)  # others may be waiting for it too
 
     def _load(self, model: ModelVersion) -> "Generator":
-        import torch
-
         from rankspace.generation.engine import Generator
 
-        # One symbol at a time is too little to share; more threads than cores would only wait.
-        torch.set_num_threads(max(1, (os.cpu_count() or 1) // self._config.generation_workers))
         return Generator.load(self._models.verify(model))
 
 
@@ -141,3 +138,10 @@ class LocalSession:
         if not self._closed:
             self._closed = True
             self._answers.released()
+
+
+def _keep_to(cores: int) -> None:
+    """Make the thread that calls this compute on so many cores; each thread has its own say."""
+    import torch
+
+    torch.set_num_threads(cores)

@@ -14,6 +14,10 @@ class EngineConfig(Config):
     generation_workers: int = Field(default=2, gt=0, le=64)
     """Threads that think: so many sessions hear or speak at the same moment."""
 
+    cores_per_worker: int = Field(default=1, gt=0, le=64)
+    """Cores that one of these threads computes on. One symbol of a small model is too little to
+    share: two sessions on a core each are faster than either on both."""
+
     sessions_max: int = Field(default=32, gt=0, le=4096)
     """Sessions open at once; one more is Overloaded."""
 

@@ -99,14 +99,19 @@ class Schedule:
             self._news.clear()
 
     async def _hand_out(self) -> None:
+        while (job_id := await self._next()) is not None:
+            await self._start(job_id)
+
+    async def _next(self) -> str | None:
+        """The oldest job that waits, if there is room for one; from now on it runs."""
         async with self._turn:
             unfinished = await asyncio.to_thread(self._jobs.unfinished)
-            room = self._config.jobs_max - sum(job.state == "running" for job in unfinished)
-            queued = [job for job in unfinished if job.state == "queued"]
-            for job in queued[: max(room, 0)]:
-                await self._tell(job.job_id, Event(phase="starting", message="starting workers"))
-        for job in queued[: max(room, 0)]:
-            await self._start(job.job_id)
+            queued = [job.job_id for job in unfinished if job.state == "queued"]
+            running = sum(job.state == "running" for job in unfinished)
+            if not queued or running >= self._config.jobs_max:
+                return None
+            await self._tell(queued[0], Event(phase="starting", message="starting workers"))
+            return queued[0]
 
     async def _start(self, job_id: str) -> None:
         log.info("job starts", job=job_id)

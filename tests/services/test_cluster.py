@@ -11,12 +11,12 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from rankspace.errors import Refused
+from rankspace.errors import InvalidInput, Refused
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import ENDED, Job
 from rankspace.store.store import Store
 from services.cluster import ClusterConfig, RayTrainer
-from services.cluster.performing import perform
+from services.cluster.performing import fail, perform
 from services.cluster.trainer import _prepare
 
 PROGRAMS = "tests.services.programs"
@@ -216,6 +216,23 @@ def test_a_bug_ends_the_job_without_telling_its_insides(store: Store, config: St
     event = store.catalogue.jobs.get(job).last_event
     assert event is not None
     assert "Zero" not in event["message"]
+
+
+def test_what_one_of_several_workers_refuses_stops_the_others(
+    store: Store, config: StoreConfig
+) -> None:
+    job = queued(store, workers=2)
+    with pytest.raises(InvalidInput):
+        perform(config, job, 1, 2, f"{PROGRAMS}:refuse")
+    assert store.catalogue.jobs.get(job).state == "failed"
+
+
+def test_the_first_reason_of_a_failure_is_kept(store: Store) -> None:
+    job = queued(store)
+    for message in ("the first", "the second"):
+        fail(store, job, message)
+    (event,) = store.catalogue.jobs.events(job)
+    assert event.body["message"] == "the first"
 
 
 def test_among_workers_an_error_may_be_the_echo_of_a_death(

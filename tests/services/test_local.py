@@ -1,6 +1,7 @@
 """The engine of one process: streams followed, jobs in turn, models that answer and are swapped."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
@@ -100,6 +101,19 @@ async def test_it_is_an_engine(engine: Local) -> None:
     assert isinstance(seen_by_the_type_checker, Engine)
 
 
+async def test_streams_are_listed_claimed_and_deleted(engine: Local) -> None:
+    assert [stream.name for stream in (await engine.streams(10, "")).items] == ["s"]
+    assert await engine.claim("s", 0) == 1
+    assert (await engine.stream("s")).epoch == 1
+    await engine.delete_stream("s")
+    with pytest.raises(NotFound):
+        await engine.stream("s")
+
+
+async def test_an_engine_that_never_got_ready_can_be_closed(config: StoreConfig) -> None:
+    await LocalEngine(config, Unable()).close()
+
+
 async def test_a_stream_is_read_with_or_without_what_was_refused(engine: Local) -> None:
     sent: list[Sample | Rejected] = [*samples(20), Rejected("bad", "MALFORMED_MEDIA", "no")]
     await engine.append("s", 0, sent, 0)
@@ -132,6 +146,31 @@ async def test_a_job_reports_from_its_queue_to_its_end(engine: Local) -> None:
     assert [event.body["phase"] for event in events[:2]] == ["queued", "starting"]
     late = [event.revision async for event in engine.watch(job.job_id, events[-2].revision)]
     assert late == [events[-1].revision]
+
+
+@pytest.mark.parametrize("program", [f"{PROGRAMS}:wait"])
+async def test_a_job_can_be_cancelled_twice(engine: Local) -> None:
+    job = await engine.create_job(JOB, "")
+    await engine.wish(job.job_id, "cancel")
+    assert (await ended(engine, job.job_id)).state == "cancelled"
+    assert (await engine.wish(job.job_id, "cancel")).state == "cancelled"
+    assert [found.job_id for found in (await engine.jobs(10, "")).items] == [job.job_id]
+
+
+async def test_a_store_that_is_busy_for_a_while_holds_jobs_up_and_loses_none(
+    config: StoreConfig,
+) -> None:
+    patient = config.model_copy(update={"busy_s": 0.01})
+    engine = LocalEngine(patient, InThisProcess(config, f"{PROGRAMS}:count"), EngineConfig())
+    await engine.ready()
+    await engine.create_stream("s", {}, "")
+    job = await engine.create_job(JOB, "")
+    other = sqlite3.connect(config.folder / "store.db")
+    other.execute("BEGIN IMMEDIATE")
+    await asyncio.sleep(0.3)
+    other.close()
+    assert (await ended(engine, job.job_id)).state == "succeeded"
+    await engine.close()
 
 
 async def test_a_job_wants_streams_that_are_there(engine: Local) -> None:
@@ -230,6 +269,14 @@ async def test_an_answer_ends_with_its_cost(answering: Local) -> None:
     assert [delta.sequence for delta in deltas] == list(range(len(deltas)))
     assert deltas[-1].usage is not None
     assert deltas[-1].usage.prompt_parts == 1
+
+
+async def test_models_and_aliases_are_listed(answering: Local) -> None:
+    assert [model.reference for model in (await answering.models(10, "")).items] == ["model@2"]
+    versions = await answering.versions("model", 10, "")
+    assert [model.version for model in versions.items] == [2, 1]
+    standing = await answering.alias("default")
+    assert (await answering.aliases(10, "")).items == (standing,)
 
 
 async def test_sessions_follow_an_alias_that_moves(answering: Local) -> None:

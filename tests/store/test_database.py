@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert
+from sqlalchemy.exc import OperationalError
 
 from rankspace.errors import Corrupt, InvalidConfig, Overloaded
+from rankspace.media.sample import Sample
+from rankspace.store import schema
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
 from rankspace.store.store import Store
@@ -79,3 +83,26 @@ def test_a_thread_that_finds_no_connection_is_told_to_come_again(config: StoreCo
         with database.read(), pytest.raises(Overloaded), database.read():
             pass
         database.close()
+
+
+def test_a_full_disk_is_told_and_changes_nothing(config: StoreConfig, store: Store) -> None:
+    store.log.create("s")
+    database = Database(config)
+
+    def overfill() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql("PRAGMA max_page_count = 1")  # of this connection: no more
+            big = {"name": "big", "value": "x" * 1_000_000}
+            connection.execute(insert(schema.facts).values(**big))
+
+    with pytest.raises(Overloaded, match="full"):
+        overfill()
+    database.close()
+    assert store.log.append("s", 0, [Sample("a", ())]).next == 1
+
+
+def test_a_bug_in_a_query_is_not_taken_for_trouble_of_the_store(config: StoreConfig) -> None:
+    database = Database(config.model_copy(update={"folder": config.folder.parent}))
+    with pytest.raises(OperationalError), database.read() as connection:
+        connection.exec_driver_sql("this is no query")
+    database.close()
