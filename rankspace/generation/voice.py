@@ -5,7 +5,7 @@ clip is given when it is whole.
 """
 
 import codecs
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -28,6 +28,7 @@ ENCODINGS: dict[Modality, tuple[Encoding, ...]] = {
 """What each modality may be answered in, the default first."""
 
 
+@runtime_checkable
 class Voice(Protocol):
     """Takes symbols of one answer, gives encoded media."""
 

@@ -118,6 +118,10 @@ class Run:
                 "snapshot": snapshot.model_dump(mode="json"),
                 "config": self.config.model_dump(mode="json"),
                 "metrics": work.metrics,
+                "targets": [
+                    {"modality": modality, "role": role}
+                    for modality, role in work.space.vocabulary.config.kinds
+                ],
                 "skipped_parts": preparation.skipped,
             }
             version = self._store.catalogue.models.register(self.config.model, folder, lineage)
