@@ -8,6 +8,7 @@ sends faster than the model reads is held up by gRPC's own flow control.
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 from grpc.aio import ServicerContext
@@ -76,12 +77,25 @@ class Generation(pb_grpc.GenerationServiceServicer):
         raise NotBuilt("feedback is not taken yet, and nothing of it was kept; append samples")
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A message that says nothing."""
+
+    error: RankspaceError
+    asked: bool
+    """It was to end its turn."""
+
+
+Said = Part | Ask | Unread
+
+
 class Conversation:
-    """The turns of one session."""
+    """The turns of one session: to each its answer, or the first refusal of anything in it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._queue: asyncio.Queue[Part | Ask | RankspaceError] = asyncio.Queue(QUEUE)
+        self._queue: asyncio.Queue[Said] = asyncio.Queue(QUEUE)
+        self._refused: RankspaceError | None = None  # of the turn that is being said
         self._asked = 0
         self._stopped = 0  # asks up to this one were interrupted, begun or not
 
@@ -90,11 +104,15 @@ class Conversation:
         listening = asyncio.create_task(self._listen(requests))
         number = 0
         try:
-            while (turn := await self._next(listening)) is not None:
-                number += isinstance(turn, Ask)
-                async with aclosing(self._respond(turn, number)) as responses:
-                    async for response in responses:
-                        yield response
+            while (said := await self._next(listening)) is not None:
+                await self._hear(said)
+                if isinstance(said, Ask) or (isinstance(said, Unread) and said.asked):
+                    number += 1
+                    async with aclosing(self._answer(said, number)) as responses:
+                        async for response in responses:
+                            yield response
+            if self._refused is not None:
+                yield pb.GenerateResponse(error=problem(self._refused))
         finally:
             listening.cancel()
 
@@ -102,8 +120,8 @@ class Conversation:
         async for message in requests:
             await self._take(message)
 
-    async def _next(self, listening: asyncio.Task[None]) -> Part | Ask | RankspaceError | None:
-        """The next turn; None when the client has said all."""
+    async def _next(self, listening: asyncio.Task[None]) -> Said | None:
+        """What was said next; None when the client has said all."""
         getting = asyncio.create_task(self._queue.get())
         try:
             await asyncio.wait((getting, listening), return_when=asyncio.FIRST_COMPLETED)
@@ -117,32 +135,42 @@ class Conversation:
         return None
 
     async def _take(self, message: pb.GenerateRequest) -> None:
+        asked = message.HasField("ask")
+        self._asked += asked
         try:
             turn = wire.read_turn(message)
         except RankspaceError as error:
-            await self._queue.put(error)
+            await self._queue.put(Unread(error, asked))
             return
         if isinstance(turn, Interrupt):
             self._stopped = self._asked
             self._session.interrupt()
             return
-        self._asked += isinstance(turn, Ask)
         await self._queue.put(turn)
 
-    async def _respond(
-        self, turn: Part | Ask | RankspaceError, number: int
-    ) -> AsyncGenerator[pb.GenerateResponse, None]:
+    async def _hear(self, said: Said) -> None:
+        """Take a part; after a refusal the rest of the turn is passed over."""
+        if self._refused is not None:
+            return
+        if isinstance(said, Unread):
+            self._refused = said.error
+        elif isinstance(said, Part):
+            try:
+                await self._session.hear(said)
+            except RankspaceError as error:
+                self._refused = error
+
+    async def _answer(self, said: Said, number: int) -> AsyncGenerator[pb.GenerateResponse, None]:
+        refused, self._refused = self._refused, None
         try:
-            if isinstance(turn, RankspaceError):
-                raise turn
-            if isinstance(turn, Part):
-                await self._session.hear(turn)
-                return
-            async with aclosing(self._session.answer(turn)) as deltas:
-                async for delta in deltas:
-                    yield pb.GenerateResponse(delta=wire.write_delta(delta))
-                    if number <= self._stopped:
-                        self._session.interrupt()
+            if refused is not None:
+                raise refused
+            if isinstance(said, Ask):
+                async with aclosing(self._session.answer(said)) as deltas:
+                    async for delta in deltas:
+                        yield pb.GenerateResponse(delta=wire.write_delta(delta))
+                        if number <= self._stopped:
+                            self._session.interrupt()
         except RankspaceError as error:
             yield pb.GenerateResponse(error=problem(error))
 

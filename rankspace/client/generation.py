@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from rankspace.client.connection import Connection
-from rankspace.errors import MalformedMedia, RankspaceError, Unreachable
+from rankspace.errors import MalformedMedia, Unreachable
 from rankspace.generation.request import (
     Ask,
     Delta,
@@ -80,15 +80,14 @@ class Answer:
 class Session:
     """One conversation. One turn at a time; `interrupt` may come in the midst of an answer.
 
-    A question that is refused leaves the session open; a part that is refused ends it, for what
-    is answered then is not what was asked.
+    What is refused of a turn, the question or a part, is raised by `ask`; the session goes on, and
+    the parts before it stay said. To leave an answer before its end, ends the session.
     """
 
     def __init__(self, connection: Connection, config: SessionConfig) -> None:
         self._connection = connection
         self._config = config
         self._call: Any = None
-        self._parts = 0
         self.session_id = ""
         """The server's name for the session, once it is open."""
         self.model = ""
@@ -118,25 +117,23 @@ class Session:
 
     async def send(self, part: Said) -> None:
         """Say the next part."""
-        self._parts += 1
         await self._send(Part("text", part.encode()) if isinstance(part, str) else part)
 
     async def ask(self, target: Target, sampling: Sampling = DEFAULT) -> AsyncIterator[Delta]:
         """End the turn: the answer as it is made, the last delta final."""
-        parts, self._parts = self._parts, 0
+        final = False
         try:
             await self._send(Ask(target, sampling))
             with self._connection.failures():
-                final = False
                 while not final:
                     response = await self._receive()
                     if response.HasField("delta"):
                         delta = read_delta(response.delta)
                         final = delta.final
                         yield delta
-        except RankspaceError as error:
-            if parts and not error.field.startswith("ask"):
-                self._call.cancel()
+        except GeneratorExit:
+            if not final:
+                self._call.cancel()  # the next turn would be given the rest of this answer
             raise
 
     async def interrupt(self) -> None:

@@ -5,7 +5,10 @@ Generation: parts of any modality in, an answer in any modality the model has le
 
 A session is one call of Generate. The client sends `setup` and waits for `setup_complete`; then it sends parts and
 `ask`, and receives the answer as deltas, the last marked final. It may go on with further turns: a session remembers
-what was said. A turn that fails is answered by `error`, and the session goes on.
+what was said.
+
+Every ask has one answer: deltas, or one `error`, after which the session goes on. Where a part is refused, the rest of
+its turn is passed over and the turn's ask is answered by that refusal; the parts before it stay said.
 """
 
 from collections import abc as _abc

@@ -199,11 +199,25 @@ def test_a_session_goes_on_after_an_interrupt_and_a_refusal(client: Client) -> N
         assert b"".join(delta.data for delta in session.ask(TEXT)) == b"hi"
 
 
-def test_a_part_that_is_refused_ends_the_session(client: Client) -> None:
+def test_a_part_that_is_refused_can_be_said_again(client: Client) -> None:
     with client.session() as session:
+        session.send("so ")
         session.send(Part("audio", b"so", "pcm_s16le", rate_hz=-1))
+        session.send("what")
         with pytest.raises(InvalidInput, match="rate_hz"):
             list(session.ask(TEXT))
+        session.send("what")
+        assert b"".join(delta.data for delta in session.ask(TEXT)) == b"so what"
+
+
+def test_to_leave_an_answer_ends_the_session(client: Client) -> None:
+    with client.session() as session:
+        session.send("so")
+        for delta in session.ask(TEXT):
+            if delta.final:
+                break  # this is not to leave it
+        for _ in session.ask(TEXT):
+            break
         with pytest.raises(Unreachable, match="open another"):
             list(session.ask(TEXT))
 

@@ -1,13 +1,14 @@
 """The real store and, in place of a model, a parrot: enough to try all that is outside.
 
 The parrot answers with the bytes it heard, one a delta, in whatever modality it is asked for. Asked
-for the role "refuse" it refuses, for "break" it fails as only a bug does, for "on" it never ends.
+for the role "refuse" it refuses, for "break" it fails as only a bug does, for "on" it never ends; a
+part of the role "refuse" it refuses to hear.
 """
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 
-from rankspace.errors import NotFound, Overloaded
+from rankspace.errors import MalformedMedia, NotFound, Overloaded
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig, Usage
 from rankspace.media.sample import Part, Sample
 from rankspace.store.entries import (
@@ -43,6 +44,8 @@ class Parrot:
         self._sequence = 0
 
     async def hear(self, part: Part) -> None:
+        if part.role == "refuse":
+            raise MalformedMedia("the parrot cannot hear this; say it again", "part.data")
         self.heard += part.data
         self.parts += 1
 

@@ -60,13 +60,39 @@ async def test_a_turn_that_fails_leaves_the_session_open(stub: Any) -> None:
     assert said(deltas) == b"hello"
 
 
-async def test_a_turn_that_cannot_be_read_leaves_the_session_open(stub: Any) -> None:
+UNREADABLE = {
+    "request": pb.GenerateRequest(),
+    "setup": SETUP,
+    "part": pb.GenerateRequest(part=media_pb2.Part(role="word")),
+}
+UNHEARD = {"part.data": write_turn(Part("text", b"?", role="refuse"))}
+
+
+@pytest.mark.parametrize(("field", "bad"), [*(UNREADABLE | UNHEARD).items()])
+async def test_a_turn_has_one_answer_the_first_refusal_of_anything_in_it(
+    stub: Any, field: str, bad: pb.GenerateRequest
+) -> None:
+    later, turn = write_turn(Part("text", b" again")), write_turn(ask())
     call = stub.Generate(
-        iter([SETUP, pb.GenerateRequest(), SETUP, write_turn(HELLO), write_turn(ask())])
+        iter([SETUP, write_turn(HELLO), bad, later, *UNREADABLE.values(), turn, later, turn])
     )
-    _, empty, second, *deltas = [answer async for answer in call]
-    assert (empty.error.field, second.error.field) == ("request", "setup")
+    _, refused, *deltas = [answer async for answer in call]
+    assert refused.error.field == field
+    assert said(deltas) == b"hello again"
+
+
+async def test_an_ask_that_cannot_be_read_ends_its_turn(stub: Any) -> None:
+    bad = write_turn(ask())
+    bad.ask.sampling.beta = -1
+    call = stub.Generate(iter([SETUP, write_turn(HELLO), bad, write_turn(ask())]))
+    _, refused, *deltas = [answer async for answer in call]
+    assert refused.error.field == "ask.sampling.beta"
     assert said(deltas) == b"hello"
+
+
+async def test_what_was_refused_and_never_asked_about_is_told_at_the_end(stub: Any) -> None:
+    _, *rest = [answer async for answer in stub.Generate(iter([SETUP, *UNREADABLE.values()]))]
+    assert [answer.error.field for answer in rest] == ["request"]
 
 
 async def test_an_answer_that_never_ends_can_be_interrupted(stub: Any) -> None:
