@@ -12,6 +12,7 @@ from rankspace.errors import InvalidConfig, InvalidInput, MalformedMedia
 random = np.random.default_rng(0)
 PICTURES = random.integers(0, 256, (30, 4, 6, 3), np.uint8).repeat(5, 1).repeat(5, 2)
 CODEC = ImageCodec.fit(PICTURES, ImageConfig(side=16, codes=64, dims=12))
+GISTS = ImageCodec.fit(PICTURES, ImageConfig(side=16, codes=64, dims=12, gists=8))
 
 
 def test_a_canvas_of_its_own_size_is_left_alone() -> None:
@@ -58,12 +59,50 @@ def test_a_second_level_brings_the_picture_closer() -> None:
     ]
     assert finer.cycle == 2 * CODEC.cycle
     assert errors[1] < 0.75 * errors[0]
+    symbols = finer.encode_many(canvases)
+    assert np.mean(finer.encode_many(finer.decode_many(symbols)) == symbols) > 0.9
 
 
 def test_rows_leave_as_soon_as_their_tiles_are_in() -> None:
     symbols = encode(CODEC, [PICTURES[0]])
     decoder = CODEC.decoder()
     assert [len(decoder.push(symbols[i : i + 1])) for i in range(8)] == [0, 0, 0, 4, 0, 0, 0, 4]
+
+
+def test_a_gist_goes_first_and_changes_no_tile() -> None:
+    for picture in PICTURES[:5]:
+        gist, *tiles = encode(GISTS, [picture]).tolist()
+        assert 0 <= gist < 8
+        assert tiles == (encode(CODEC, [picture]) + 8).tolist()
+    assert GISTS.cycle == 1 + CODEC.cycle
+    assert GISTS.size == 8 + CODEC.size
+
+
+def test_a_gist_draws_nothing() -> None:
+    symbols = np.stack([encode(GISTS, [PICTURES[0]])] * 8)
+    symbols[:, 0] = np.arange(8)
+    drawn = GISTS.decode_many(symbols)
+    assert (drawn == drawn[0]).all()
+    assert np.array_equal(drawn[0], CODEC.decode_many(encode(CODEC, [PICTURES[0]])[None])[0])
+    decoder = GISTS.decoder()
+    assert [len(decoder.push(symbols[0][i : i + 1])) for i in range(6)] == [0, 0, 0, 0, 4, 0]
+
+
+def test_pictures_that_look_alike_from_afar_have_one_gist() -> None:
+    canvases = np.stack([GISTS.canvas(picture) for picture in PICTURES])
+    checks = np.indices((16, 16)).sum(0)[..., None] % 2 * 8 - 4  # gone when four pixels are one
+    noisy = np.clip(canvases.astype(int) + checks, 0, 255).astype(np.uint8)
+    same = GISTS.encode_many(canvases)[:, 0] == GISTS.encode_many(noisy)[:, 0]
+    assert same.mean() > 0.9
+    assert len(set(GISTS.encode_many(canvases)[:, 0].tolist())) > 4
+
+
+def test_features_of_gists_and_tiles_lie_apart() -> None:
+    table = GISTS.features
+    width = GISTS.quantiser.features.shape[1]
+    tiles, gists = np.any(table[8:], 0), np.any(table[:8], 0)
+    assert not (tiles & gists).any()
+    assert np.array_equal(table[8:, -width:] if tiles[-1] else table[8:, :width], CODEC.features)
 
 
 def test_ragged_rows_and_grey_rows_are_refused() -> None:

@@ -36,7 +36,7 @@ def pictures(count: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 @cache
 def learnt(name: str) -> Codec[Any]:
-    image = ImageConfig(side=16, tile=4, codes=40, dims=8, levels=2)
+    image = ImageConfig(side=16, tile=4, codes=40, dims=8)
     match name:
         case "text":
             return TextCodec.fit(["кот и cat, 12 раз. ".encode() * 5], TextConfig(size=300))
@@ -45,11 +45,19 @@ def learnt(name: str) -> Codec[Any]:
             return AudioCodec.fit(sounds, AudioConfig(codes=30, dims=10))
         case "image":
             return ImageCodec.fit(list(pictures(20)), image)
+        case "image in two levels":
+            return ImageCodec.fit(list(pictures(20)), image.model_copy(update={"levels": 2}))
+        case "image with gists":
+            return ImageCodec.fit(list(pictures(20)), image.model_copy(update={"gists": 6}))
         case "video":
-            tiles = ImageCodec.fit(list(pictures(20)), image.model_copy(update={"levels": 1}))
-            sound = learnt("audio")
+            tiles, sound = learnt("image"), learnt("audio")
+            assert isinstance(tiles, ImageCodec)
             assert isinstance(sound, AudioCodec)
             return VideoCodec.fit([], None, tiles, sound)
+        case "video with gists":
+            whole = learnt("image with gists")
+            assert isinstance(whole, ImageCodec)
+            return VideoCodec.fit([], None, whole)
     raise AssertionError(f"no {name} codec is learnt here")
 
 
@@ -74,9 +82,10 @@ MEDIA: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 
-KEPT = {"text": 1.0, "audio": 0.0, "image": 0.9, "video": 0.0}
-"""Bounds of the projection law on any input. For sound, whose phase is lost, there is none here:
-`test_audio.py` and `test_video.py` state theirs for sounds like those that were learnt."""
+KEPT = {"text": 1.0, "image": 0.95, "image with gists": 0.9}
+"""Bounds of the projection law on any input. For sound, whose phase is lost, and for a second level,
+where another pair may come nearer than the one that was found, there is none here: `test_audio.py`,
+`test_image.py` and `test_video.py` state theirs for media like those that were learnt."""
 
 
 def pieces_of(media: Any, slices: list[slice]) -> list[Any]:
@@ -120,11 +129,13 @@ def symbols_of(codec: Codec[Any], media: Any) -> Symbols:
     return encode(codec, [media])
 
 
-every_codec = pytest.mark.parametrize("codec", [learnt(name) for name in CODECS], ids=list(CODECS))
+KINDS = [*CODECS, "image in two levels", "image with gists", "video with gists"]
+every_kind = pytest.mark.parametrize("kind", KINDS)
+every_codec = pytest.mark.parametrize("codec", [learnt(name) for name in KINDS], ids=KINDS)
 
 
 def test_every_codec_is_tested() -> None:
-    assert MEDIA.keys() == CODECS.keys() == KEPT.keys()
+    assert MEDIA.keys() == CODECS.keys()
 
 
 @every_codec
@@ -161,14 +172,15 @@ def test_every_symbol_lies_in_its_slot(codec: Codec[Any], data: st.DataObject) -
         assert 0 <= symbol < codec.size
 
 
-@every_codec
+@every_kind
 @given(data=st.data())
-def test_decoding_then_encoding_keeps_the_symbols(codec: Codec[Any], data: st.DataObject) -> None:
+def test_decoding_then_encoding_keeps_the_symbols(kind: str, data: st.DataObject) -> None:
+    codec = learnt(kind)
     symbols = symbols_of(codec, data.draw(MEDIA[codec.name]))
     again = symbols_of(codec, joined(decode(codec, [symbols])))
     assert len(again) == len(symbols)
     if len(symbols):
-        assert np.mean(again == symbols) >= KEPT[codec.name]
+        assert np.mean(again == symbols) >= KEPT.get(kind, 0.0)
 
 
 @every_codec
@@ -199,7 +211,7 @@ def _stops_midway(codec: Codec[Any]) -> Callable[[], object]:
     return decoder.finish
 
 
-@pytest.mark.parametrize("name", ["audio", "image", "video"])
+@pytest.mark.parametrize("name", [name for name in KINDS if name != "text"])
 def test_a_message_that_stops_midway_is_refused(name: str) -> None:
     with pytest.raises(MalformedMedia):
         _stops_midway(learnt(name))()
