@@ -54,6 +54,9 @@ class Attention(nn.Module):
             q, k = rotate(q, turns), rotate(k, turns)
         if cache is not None:
             k, v = cache.extend(k, v)
-        causal = mask is None and q.shape[2] > 1 and q.shape[2] == k.shape[2]
+        new, seen = q.shape[2], k.shape[2]
+        if mask is None and 1 < new < seen:  # is_causal would count from the first symbol held
+            mask = torch.ones(1, 1, new, seen, dtype=torch.bool).tril(seen - new)
+        causal = mask is None and new > 1
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
         return self.out(y.transpose(1, 2).flatten(2))

@@ -1,0 +1,63 @@
+"""Small networks over the small world: as they are born, or awake, where nothing is silent."""
+
+import numpy as np
+import torch
+
+from rankspace.model import folder
+from rankspace.model.network import Inputs, Network
+from rankspace.model.presets import NetworkConfig, Preset, Shape
+from rankspace.model.presets import network as preset_config
+from rankspace.ranks.coordinate import GRID
+from rankspace.ranks.space import Reading
+from tests.worlds import space
+
+CONTEXT = 64
+
+
+def config(preset: Preset = "rank", width: int = 16) -> NetworkConfig:
+    """The preset over the small world, narrow and two blocks deep."""
+    shape = Shape(
+        vocabulary=space().vocabulary.size,
+        context=CONTEXT,
+        features=space().features.shape[1],
+        places=space().places,
+        rank_buckets=GRID.buckets,
+    )
+    small = {"width": width, "depth": 2, "heads": 2, "hidden": 24}
+    return preset_config(preset, "tiny", shape).model_copy(update=small)
+
+
+def born(preset: Preset = "rank", seed: int = 0) -> Network:
+    """A network before its first step."""
+    torch.manual_seed(seed)
+    made = config(preset)
+    return Network(made, folder.features(made, space()))
+
+
+def awake(preset: Preset = "rank", seed: int = 0) -> Network:
+    """A network whose every parameter is off its birth value, so that nothing is silent."""
+    network = born(preset, seed)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight) * 0.3)
+    return network.eval().requires_grad_(requires_grad=False)
+
+
+def inputs(readings: list[Reading]) -> Inputs:
+    """Parts laid end to end, from time 0 on."""
+    columns = [
+        torch.from_numpy(np.concatenate([getattr(reading, name) for reading in readings])).long()
+        for name in ("ids", "places", "buckets")
+    ]
+    symbols, places, buckets = (column[None] for column in columns)
+    return Inputs(symbols, places, buckets, torch.arange(symbols.shape[1])[None])
+
+
+def cut(whole: Inputs, start: int, stop: int) -> Inputs:
+    """A stretch of time."""
+    return Inputs(
+        whole.symbols[:, start:stop],
+        whole.places[:, start:stop],
+        whole.buckets[:, start:stop],
+        whole.times[:, start:stop],
+    )
