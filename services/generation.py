@@ -13,15 +13,17 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from rankspace.errors import InvalidInput, NotBuilt, RankspaceError
+from rankspace.errors import InvalidInput, NotBuilt, RankspaceError, Unreachable
 from rankspace.generation.request import Ask, Interrupt
 from rankspace.media.sample import Part
 from rankspace.v1 import generation_pb2 as pb
 from rankspace.v1 import generation_pb2_grpc as pb_grpc
 from rankspace.v1 import media_pb2
+from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import generation as wire
 from rankspace.wire.media import read_part
 from rankspace.wire.names import write_reference
+from services.draining import STOPPING, Draining
 from services.engine import Answers, Session
 from services.errors import problem
 
@@ -36,8 +38,9 @@ PARTS_MAX = 16
 class Generation(pb_grpc.GenerationServiceServicer):
     """Answers of a trained model."""
 
-    def __init__(self, engine: Answers, message_bytes_max: int) -> None:
+    def __init__(self, engine: Answers, message_bytes_max: int, draining: Draining) -> None:
         self._engine = engine
+        self._draining = draining
         self._message_bytes_max = message_bytes_max
 
     async def Generate(
@@ -49,7 +52,7 @@ class Generation(pb_grpc.GenerationServiceServicer):
         session = await self._engine.open(wire.read_setup(first.setup))
         try:
             yield self._complete(session)
-            async with aclosing(Conversation(session).hold(requests)) as responses:
+            async with aclosing(Conversation(session, self._draining).hold(requests)) as responses:
                 async for response in responses:
                     yield response
         finally:
@@ -86,35 +89,45 @@ class Unread:
     """It was to end its turn."""
 
 
-Said = Part | Ask | Unread
+Said = Part | Ask | Unread | GoAway
 
 
 class Conversation:
-    """The turns of one session: to each its answer, or the first refusal of anything in it."""
+    """The turns of one session: to each its answer, or the first refusal of anything in it.
 
-    def __init__(self, session: Session) -> None:
+    When the server drains, the session ends after the turn that is being said.
+    """
+
+    def __init__(self, session: Session, draining: Draining) -> None:
         self._session = session
+        self._draining = draining
         self._queue: asyncio.Queue[Said] = asyncio.Queue(QUEUE)
         self._refused: RankspaceError | None = None  # of the turn that is being said
+        self._open = False  # a turn is being said
+        self._leaving = False
+        self._answered = 0
         self._asked = 0
         self._stopped = 0  # asks up to this one were interrupted, begun or not
 
     async def hold(self, requests: Requests) -> AsyncGenerator[pb.GenerateResponse, None]:
         """Answer until the client has said all."""
         listening = asyncio.create_task(self._listen(requests))
-        number = 0
+        leaving = asyncio.create_task(self._leave())
         try:
             while (said := await self._next(listening)) is not None:
-                await self._hear(said)
-                if isinstance(said, Ask) or (isinstance(said, Unread) and said.asked):
-                    number += 1
-                    async with aclosing(self._answer(said, number)) as responses:
-                        async for response in responses:
-                            yield response
+                async with aclosing(self._respond(said)) as responses:
+                    async for response in responses:
+                        yield response
+                if self._leaving and not self._open and self._queue.empty():
+                    raise Unreachable(STOPPING)
             if self._refused is not None:
                 yield pb.GenerateResponse(error=problem(self._refused))
         finally:
             listening.cancel()
+            leaving.cancel()
+
+    async def _leave(self) -> None:
+        await self._queue.put(await self._draining.begun())
 
     async def _listen(self, requests: Requests) -> None:
         async for message in requests:
@@ -148,6 +161,19 @@ class Conversation:
             return
         await self._queue.put(turn)
 
+    async def _respond(self, said: Said) -> AsyncGenerator[pb.GenerateResponse, None]:
+        if isinstance(said, GoAway):
+            self._leaving = True
+            yield pb.GenerateResponse(go_away=said)
+            return
+        await self._hear(said)
+        self._open = not (isinstance(said, Ask) or (isinstance(said, Unread) and said.asked))
+        if not self._open:
+            self._answered += 1
+            async with aclosing(self._answer(said)) as responses:
+                async for response in responses:
+                    yield response
+
     async def _hear(self, said: Said) -> None:
         """Take a part; after a refusal the rest of the turn is passed over."""
         if self._refused is not None:
@@ -160,7 +186,7 @@ class Conversation:
             except RankspaceError as error:
                 self._refused = error
 
-    async def _answer(self, said: Said, number: int) -> AsyncGenerator[pb.GenerateResponse, None]:
+    async def _answer(self, said: Said) -> AsyncGenerator[pb.GenerateResponse, None]:
         refused, self._refused = self._refused, None
         try:
             if refused is not None:
@@ -169,7 +195,7 @@ class Conversation:
                 async with aclosing(self._session.answer(said)) as deltas:
                     async for delta in deltas:
                         yield pb.GenerateResponse(delta=wire.write_delta(delta))
-                        if number <= self._stopped:
+                        if self._answered <= self._stopped:
                             self._session.interrupt()
         except RankspaceError as error:
             yield pb.GenerateResponse(error=problem(error))

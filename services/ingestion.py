@@ -17,10 +17,12 @@ from rankspace.store.entries import Appended, Rejected, Stream
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import ingestion_pb2_grpc as pb_grpc
 from rankspace.v1 import media_pb2
+from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import ingestion as wire
 from rankspace.wire.media import read_sample
 from rankspace.wire.names import read_name, read_page
 from rankspace.wire.problems import BY_REASON
+from services.draining import Draining
 from services.engine import Streams, Window
 from services.errors import problem
 
@@ -47,9 +49,12 @@ class IngestionConfig(Config):
 class Ingestion(pb_grpc.IngestionServiceServicer):
     """Streams of samples."""
 
-    def __init__(self, engine: Streams, config: IngestionConfig, message_bytes_max: int) -> None:
+    def __init__(
+        self, engine: Streams, config: IngestionConfig, message_bytes_max: int, draining: Draining
+    ) -> None:
         self._engine = engine
         self._config = config
+        self._draining = draining
         self._message_bytes_max = message_bytes_max
 
     async def CreateStream(
@@ -94,11 +99,15 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         stream = await self._engine.stream(name)
         yield self._ack(stream, epoch)
         number = 0
-        async for request in requests:
-            answer = await self._answer(name, epoch, request)
-            answer.batch = number
-            yield answer
-            number += 1
+        async with aclosing(self._draining.over(aiter(requests))) as said:
+            async for request in said:
+                if isinstance(request, GoAway):
+                    yield pb.AppendSamplesResponse(go_away=request)
+                    continue
+                answer = await self._answer(name, epoch, request)
+                answer.batch = number
+                yield answer
+                number += 1
 
     async def _writer(self, first: pb.AppendSamplesRequest) -> tuple[str, int]:
         """The stream to write to and the epoch to write with."""
@@ -151,7 +160,10 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         window = Window(request.offset, request.follow, wanted.rejected)
         given, after = 0, request.offset
         name = read_name("streams", request.stream, "stream")
-        async with aclosing(self._engine.read(name, window)) as entries:
+        stored_entries = self._engine.read(name, window)
+        if request.follow:
+            stored_entries = self._draining.until(stored_entries)
+        async with aclosing(stored_entries) as entries:
             async for offset, entry in entries:
                 after = offset + 1
                 if wanted.takes(entry):

@@ -1,6 +1,7 @@
 """TrainingService: read the wire, ask the engine, write the wire."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from grpc.aio import ServicerContext
@@ -10,6 +11,7 @@ from rankspace.v1 import training_pb2 as pb
 from rankspace.v1 import training_pb2_grpc as pb_grpc
 from rankspace.wire.names import read_name, read_page
 from rankspace.wire.training import read_config, write_event, write_job
+from services.draining import Draining
 from services.engine import Jobs
 
 Context = ServicerContext[Any, Any]
@@ -18,8 +20,9 @@ Context = ServicerContext[Any, Any]
 class Training(pb_grpc.TrainingServiceServicer):
     """Training jobs."""
 
-    def __init__(self, engine: Jobs) -> None:
+    def __init__(self, engine: Jobs, draining: Draining) -> None:
         self._engine = engine
+        self._draining = draining
 
     async def CreateJob(
         self, request: pb.CreateJobRequest, _context: Context
@@ -39,8 +42,9 @@ class Training(pb_grpc.TrainingServiceServicer):
         self, request: pb.WatchJobRequest, _context: Context
     ) -> AsyncIterator[pb.WatchJobResponse]:
         events = self._engine.watch(read_name("jobs", request.name), request.after_revision)
-        async for event in events:
-            yield pb.WatchJobResponse(event=write_event(event))
+        async with aclosing(self._draining.until(events)) as found:
+            async for event in found:
+                yield pb.WatchJobResponse(event=write_event(event))
 
     async def CancelJob(
         self, request: pb.CancelJobRequest, _context: Context

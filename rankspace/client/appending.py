@@ -109,6 +109,10 @@ class Append:
             else:
                 return self._summary
 
+    @property
+    def _done(self) -> bool:
+        return self._ended and self._window.empty
+
     async def _connect(self) -> None:
         with self._connection.failures():
             stub = IngestionServiceStub(self._connection.channel)
@@ -139,7 +143,7 @@ class Append:
 
     async def _write(self, call: Any) -> None:
         try:
-            while not (self._ended and self._window.empty):
+            while not self._done:
                 await self._write_next(call)
             await call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
@@ -159,8 +163,6 @@ class Append:
                 self._window.add(len(samples), size, samples)
             else:
                 self._ended = True
-        elif self._leaving and not self._window.in_flight:
-            raise Unreachable(f"{self._connection.target} is about to stop")
         else:
             self._turn.clear()
             await self._turn.wait()
@@ -177,7 +179,9 @@ class Append:
                 case "go_away":
                     self._leaving = True
             self._turn.set()
-        if not (self._ended and self._window.empty):
+            if self._leaving and not self._window.in_flight and not self._done:
+                raise Unreachable(f"{self._connection.target} is about to stop")
+        if not self._done:
             raise Unreachable(f"{self._connection.target} ended the call")
 
     async def _watch(self) -> None:

@@ -42,8 +42,9 @@ BY_CODE: dict[grpc.StatusCode, type[RankspaceError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,  # gRPC's own: a message too large
     grpc.StatusCode.UNIMPLEMENTED: NotBuilt,
 }
-SEVERED = ("Received RST_STREAM", "Stream removed", "Connection reset")
-"""How gRPC words a connection that broke where the code says UNKNOWN or INTERNAL."""
+SEVERED = ("Received RST_STREAM", "Stream removed", "Connection reset", "Internal error from Core")
+"""How gRPC words a connection that broke where the code says UNKNOWN or INTERNAL. The last: a write
+to a call that the server had ended, before all that it sent was read."""
 
 
 def failure(error: grpc.aio.AioRpcError) -> RankspaceError:

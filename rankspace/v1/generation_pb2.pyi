@@ -274,7 +274,7 @@ class GenerateResponse(_message.Message):
 
     @_builtins.property
     def go_away(self) -> _problem_pb2.GoAway:
-        """The server is about to end the call."""
+        """The server is about to stop: it ends the call after the turn that is being said."""
 
     def __init__(
         self,

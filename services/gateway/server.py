@@ -21,6 +21,7 @@ from rankspace.v1 import (
     training_pb2_grpc,
 )
 from services.auth import Guard
+from services.draining import Draining
 from services.engine import Engine
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Door
@@ -48,7 +49,8 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
         interceptors=[Door(Guard(config.auth), config.calls_max)], options=_options(config)
     )
     signs = health.aio.HealthServicer()
-    _add_services(server, signs, engine, config)
+    draining = Draining(config.grace_s)
+    _add_services(server, signs, draining, engine, config)
     port = listen(server, config)  # before the store is opened: a second server fails here
     try:
         await engine.ready()
@@ -62,6 +64,7 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
     finally:
         log.info("draining", grace_s=config.grace_s)
         await signs.enter_graceful_shutdown()
+        draining.begin()
         await server.stop(config.grace_s)
 
 
@@ -97,13 +100,14 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
 def _add_services(
     server: grpc.aio.Server,
     signs: health.aio.HealthServicer,
+    draining: Draining,
     engine: Engine,
     config: GatewayConfig,
 ) -> None:
-    ingestion = Ingestion(engine, config.ingestion, config.message_bytes_max)
+    ingestion = Ingestion(engine, config.ingestion, config.message_bytes_max, draining)
     ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(ingestion, server)
-    training_pb2_grpc.add_TrainingServiceServicer_to_server(Training(engine), server)
-    generation = Generation(engine, config.message_bytes_max)
+    training_pb2_grpc.add_TrainingServiceServicer_to_server(Training(engine, draining), server)
+    generation = Generation(engine, config.message_bytes_max, draining)
     generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(Models(engine), server)
     health_pb2_grpc.add_HealthServicer_to_server(signs, server)
