@@ -33,7 +33,12 @@ def written() -> Iterator[Path]:
                 yield path
 
 
-MODULES = sorted(path for path in written() if path.suffix == ".py")
+MODULES = {
+    # Read and parsed before any test runs: CPython's parser may fail while other threads parse too.
+    path: (path.read_text("utf-8"), ast.parse(path.read_bytes()))
+    for path in sorted(written())
+    if path.suffix == ".py"
+}
 
 
 def named(path: Path) -> str:
@@ -50,8 +55,7 @@ def in_a_fresh_process(code: str) -> str:
 
 @pytest.mark.parametrize("path", MODULES, ids=named)
 def test_a_module_says_what_it_is_and_fits_in_the_head(path: Path) -> None:
-    source = path.read_text("utf-8")
-    tree = ast.parse(source)
+    source, tree = MODULES[path]
     assert ast.get_docstring(tree), "no module docstring"
     lines = source.count("\n")
     assert lines <= LINES_MAX

@@ -15,7 +15,7 @@ def count(
     store: StoreConfig, job_id: str, rank: int, world: int, wish: Callable[[], Wish]
 ) -> Iterator[Event]:
     """Report a few steps, then success; say in which process and with how many threads."""
-    message = f"{os.getpid()} {os.environ['OMP_NUM_THREADS']} {job_id}"
+    message = f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS', 'any')} {job_id}"
     for step in range(3):
         yield Event(phase="training", step=step, steps=3, message=message)
     yield Event(phase="done", state="succeeded", message=f"{rank} of {world} in {store.folder}")
