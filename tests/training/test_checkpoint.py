@@ -1,0 +1,106 @@
+"""A checkpoint brings back every bit: weights, moments, average, balance; damage is named."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from rankspace.errors import Corrupt
+from rankspace.model.network import Network
+from rankspace.model.presets import Preset
+from rankspace.training import checkpoint
+from rankspace.training.balance import Balance
+from rankspace.training.checkpoint import Progress
+from rankspace.training.optimizer import Average, Optimizer
+from tests.model.networks import born
+
+PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
+Parts = tuple[Network, Optimizer, Average]
+
+
+def learner(preset: Preset, seed: int) -> Parts:
+    network = born(preset, seed)
+    return network, Optimizer(network, preset, 1.0), Average(network)
+
+
+def learn(parts: Parts, first: int, steps: int) -> None:
+    """Steps along gradients that follow from the step alone."""
+    network, optimizer, average = parts
+    for step in range(first, first + steps):
+        random = torch.Generator().manual_seed(step)
+        for weight in network.parameters():
+            weight.grad = torch.randn(weight.shape, generator=random)
+        optimizer.step(0.5)
+        average.update(step)
+
+
+def bits(parts: Parts) -> list[Tensor]:
+    network, optimizer, average = parts
+    moments = [
+        value
+        for part in optimizer.parts
+        for _, state in sorted(part.state_dict()["state"].items())
+        for _, value in sorted(state.items())
+    ]
+    return [*network.parameters(), *average.weights, *moments]
+
+
+@PRESETS
+def test_what_was_written_is_read_bit_for_bit(preset: Preset, tmp_path: Path) -> None:
+    old, new = learner(preset, 1), learner(preset, 2)
+    learn(old, 0, 3)
+    balance = Balance(("a", "b"))
+    balance.settle(balance.turn(), [1.0, 2.0])
+    progress = Progress(step=3, balance=balance.state, best=1.5, worse=2, metrics={"x": 0.1})
+    checkpoint.write(tmp_path, progress, *old)
+    found = checkpoint.read(tmp_path, *new)
+    assert found is not None
+    assert found.model_copy(update={"tensors": ""}) == progress
+    assert len(bits(old)) == len(bits(new))
+    assert all(map(torch.equal, bits(old), bits(new)))
+
+
+@PRESETS
+def test_going_on_from_a_checkpoint_is_going_on(preset: Preset, tmp_path: Path) -> None:
+    old, new = learner(preset, 1), learner(preset, 2)
+    learn(old, 0, 3)
+    checkpoint.write(tmp_path, Progress(step=3), *old)
+    checkpoint.read(tmp_path, *new)
+    learn(old, 3, 3)
+    learn(new, 3, 3)
+    assert all(map(torch.equal, bits(old), bits(new)))
+
+
+def test_a_new_checkpoint_replaces_the_one_before(tmp_path: Path) -> None:
+    parts = learner("rank", 1)
+    for step in (1, 2):
+        learn(parts, step, 1)
+        checkpoint.write(tmp_path, Progress(step=step), *parts)
+    assert len(list(tmp_path.iterdir())) == 2
+    found = checkpoint.read(tmp_path, *parts)
+    assert found is not None
+    assert found.step == 2
+
+
+def test_no_checkpoint_is_none(tmp_path: Path) -> None:
+    assert checkpoint.read(tmp_path, *learner("rank", 1)) is None
+
+
+@pytest.mark.parametrize("name", [checkpoint.STATE, checkpoint.TENSORS.format("*")])
+@pytest.mark.parametrize("how", ["cut", "changed", "gone"])
+def test_damage_is_named(name: str, how: str, tmp_path: Path) -> None:
+    parts = learner("rank", 1)
+    checkpoint.write(tmp_path, Progress(step=1), *parts)
+    (path,) = tmp_path.glob(name)
+    data = path.read_bytes()
+    if how == "cut":
+        path.write_bytes(data[: len(data) // 2])
+    elif how == "changed":
+        path.write_bytes(data[:-3] + b"\0\0\0")
+    elif name == checkpoint.STATE:
+        return  # then there is no checkpoint
+    else:
+        path.unlink()
+    with pytest.raises(Corrupt):
+        checkpoint.read(tmp_path, *parts)
