@@ -1,0 +1,119 @@
+"""A run of training: stopped and continued it is the same run; it ends when it no longer gains."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from rankspace.store.entries import Wish
+from rankspace.store.tokens import TokenSample
+from rankspace.training.job import Event, JobConfig
+from rankspace.training.work import REPORT_EVERY, Work
+from tests.training.corpus import CONFIG, Kind, row
+from tests.worlds import space
+
+KINDS: tuple[Kind, ...] = (("image", ""), ("text", "en"))
+LONG = CONFIG.model_copy(update={"steps": 2 * REPORT_EVERY + 2})
+ROWS = [row(seed, KINDS) for seed in range(10)]
+HELD = [row(seed, KINDS) for seed in range(100, 104)]
+
+
+def work(config: JobConfig = LONG, held: list[TokenSample] | None = None) -> Work:
+    torch.manual_seed(config.seed)
+    return Work(config, space(), [ROWS], [HELD if held is None else held])
+
+
+def done(work: Work, folder: Path, wish: Callable[[], Wish] = lambda: "run") -> list[Event]:
+    folder.mkdir(exist_ok=True)
+    return list(work.train(folder, wish, 0, 1))
+
+
+def weights(work: Work) -> list[torch.Tensor]:
+    return [*work.learner.network.parameters(), *work.learner.average.weights]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, list[Event]]:
+    """A run that nobody stopped."""
+    torch.set_num_threads(1)  # a fixture of a module comes before those of its tests
+    run = work()
+    return run, done(run, tmp_path_factory.mktemp("whole"))
+
+
+def test_two_runs_at_one_seed_are_one(whole: tuple[Work, list[Event]], tmp_path: Path) -> None:
+    again = work()
+    done(again, tmp_path)
+    assert all(map(torch.equal, weights(whole[0]), weights(again)))
+    other = work(LONG.model_copy(update={"seed": 1}))
+    done(other, tmp_path / "other")
+    assert not all(map(torch.equal, weights(whole[0]), weights(other)))
+
+
+def test_a_run_that_was_paused_goes_on_as_if_it_had_not_been(
+    whole: tuple[Work, list[Event]], tmp_path: Path
+) -> None:
+    events = done(work(), tmp_path, lambda: "pause")
+    assert (events[-1].state, events[-1].step) == ("paused", REPORT_EVERY)
+    again = work()
+    on = done(again, tmp_path)
+    assert on[0].step > REPORT_EVERY
+    assert all(map(torch.equal, weights(whole[0]), weights(again)))
+    assert again.metrics == whole[0].metrics
+    assert on[-1].source_weights == whole[1][-1].source_weights
+
+
+def test_a_run_that_was_killed_goes_on_from_its_last_checkpoint(
+    whole: tuple[Work, list[Event]], tmp_path: Path
+) -> None:
+    events = work().train(tmp_path, lambda: "run", 0, 1)
+    while next(events).step < LONG.checkpoint_every + 3:
+        pass  # and then nobody asks for more
+    again = work()
+    done(again, tmp_path)
+    assert all(map(torch.equal, weights(whole[0]), weights(again)))
+
+
+def test_what_a_run_reports_is_in_order_and_whole(whole: tuple[Work, list[Event]]) -> None:
+    run, events = whole
+    steps = [event.step for event in events]
+    assert steps == sorted(steps)
+    assert {event.phase for event in events} == {"evaluating", "training"}
+    assert events[0].message == "birth"
+    last = [event for event in events if event.phase == "training"][-1]
+    assert last.loss is not None
+    assert last.held_out_loss is not None
+    assert last.source_losses.keys() == last.source_weights.keys() == {"a"}
+    assert {"mixture", "output", "attention/0"} <= last.betas.keys()
+    assert last.symbols_per_s > 0
+    assert 0 < last.progress < 1
+    figures = run.metrics
+    assert figures["birth_loss"] == pytest.approx(figures["prior_cross_entropy"], abs=1e-5)
+    assert {"held_out_loss/a", "bits_per_symbol/text/model"} <= figures.keys()
+
+
+def test_a_run_that_is_cancelled_stops(tmp_path: Path) -> None:
+    events = done(work(), tmp_path, lambda: "cancel")
+    assert (events[-1].state, events[-1].step) == ("cancelled", REPORT_EVERY)
+    assert events[-1].message == "cancelled as asked"
+
+
+def test_a_run_without_gains_ends_early(tmp_path: Path) -> None:
+    config = LONG.model_copy(
+        update={"steps": 200, "evaluate_every": 2, "patience": 2, "learning_rate": 10.0}
+    )
+    run = work(config, [row(seed, (("text", "ru"),)) for seed in range(4)])
+    events = done(run, tmp_path)
+    assert events[-1].step < 200
+    assert events[-1].message == "final figures"
+
+
+def test_without_patience_a_run_never_ends_early(whole: tuple[Work, list[Event]]) -> None:
+    assert whole[1][-1].step == LONG.steps
+
+
+def test_a_run_with_nothing_held_out_has_no_held_out_loss(tmp_path: Path) -> None:
+    config = CONFIG.model_copy(update={"steps": 3, "evaluate_every": 1, "patience": 1})
+    events = done(work(config, []), tmp_path)
+    assert events[-1].step == 3
+    assert all(event.held_out_loss is None for event in events)
