@@ -29,7 +29,8 @@ class Sampling(Config):
     """Same model, prompt and seed: same answer, on the same machine and version."""
 
     max_symbols: int = Field(default=0, ge=0, le=SYMBOLS_MAX)
-    """Most symbols of one answer; 0 leaves the end to the model, bounded by the server."""
+    """Most symbols of one answer, in whole pictures, frames or groups of sound, but at least one
+    of them; 0 leaves the end to the model, bounded by the server."""
 
     greedy: bool = False
     """Take the most probable symbol every time; beta, cut and seed then change nothing."""

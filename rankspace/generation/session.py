@@ -40,6 +40,9 @@ class _Answer:
     encoding: str
     voice: Voice
     started: float
+    last: int
+    """The symbol or mark that the history ends with."""
+
     symbols: int = 0
     first: float = 0.0
     traces: list[Trace] = field(default_factory=list)
@@ -75,24 +78,23 @@ class Session:
         """Answer; the last delta is final and tells the cost. Close it to interrupt."""
         space = self._model.space
         begin = space.vocabulary.begin(target.modality, target.role)
-        speaks, encoding = voice(space.codec(target.modality), target)
-        answer = _Answer(target, encoding, speaks, time.monotonic())
+        codec = space.codec(target.modality)
+        speaks, encoding = voice(codec, target)
+        answer = _Answer(target, encoding, speaks, time.monotonic(), begin)
         self._answer = answer
         chooser = Chooser(sampling)
-        most = sampling.max_symbols or SYMBOLS_DEFAULT[target.modality]
-        before, state = begin, self._feed(begin, 0, 0)
-        for index in range(min(most, SYMBOLS_MAX)):
-            symbol = self._next(answer, chooser, state, before, index, trace)
+        state = self._feed(begin, 0, 0)
+        for index in range(_most(target.modality, sampling, codec.cycle)):
+            symbol = self._next(answer, chooser, state, index, trace)
             if symbol == END_OF_PART:
                 break
+            # Into the history before it is said: who stops the answer here has heard it.
+            state = self._feed(symbol, space.place(target.modality, index), answer.last)
+            answer.last = symbol
             answer.symbols += 1
-            data = speaks.push(space.vocabulary.to_local(
-                space.codec(target.modality).layout, np.array([symbol], np.int32)
-            ))  # fmt: skip
-            if data:
+            local = space.vocabulary.to_local(codec.layout, np.array([symbol], np.int32))
+            if data := speaks.push(local):
                 yield self._delta(answer, data)
-            state = self._feed(symbol, space.place(target.modality, index), before)
-            before = symbol
         yield self._final(answer, interrupted=False)
 
     def stop(self, speaking: Iterating[Delta, None, None]) -> Delta:
@@ -107,7 +109,6 @@ class Session:
         answer: _Answer,
         chooser: Chooser,
         state: torch.Tensor,
-        before: int,
         index: int,
         trace: bool,
     ) -> int:
@@ -116,7 +117,7 @@ class Session:
         door = model.space.alphabet_at(modality, index)
         chosen = model.readout.doors[door]
         with torch.inference_mode():
-            context = torch.tensor([before])
+            context = torch.tensor([answer.last])
             found = model.readout.logits(
                 model.network, model.unembedding, door, state, context, 0.0
             )[0]
@@ -127,7 +128,7 @@ class Session:
         choice = chooser.choose(logits)
         symbol = int(chosen.ids[choice.index])
         if trace:
-            answer.traces.append(self._trace(door, choice, logits, before, state))
+            answer.traces.append(self._trace(door, choice, logits, answer.last))
         return symbol
 
     def _hold_end(self, logits: np.ndarray, end: int, modality: Modality, index: int) -> None:
@@ -152,9 +153,7 @@ class Session:
             self._states = [state[0, -1] for state in states]
             return model.network.mix([state[:, -1] for state in states])
 
-    def _trace(
-        self, door: int, choice: Choice, logits: np.ndarray, before: int, state: torch.Tensor
-    ) -> Trace:
+    def _trace(self, door: int, choice: Choice, logits: np.ndarray, before: int) -> Trace:
         chosen = self._model.readout.doors[door]
         memory = chosen.bigram[before]
         symbol = int(chosen.ids[choice.index])
@@ -177,10 +176,11 @@ class Session:
     def _shares(self, symbol: int) -> tuple[float, ...]:
         """What each block added to this symbol's logit: the readout is linear in the blocks."""
         network = self._model.network
-        if network.say is None or network.mouth is None:
+        if network.say is None or network.mouth is None or network.log_beta is None:
             return ()
         with torch.inference_mode():
-            toward = network.mouth.weight.T @ self._model.unembedding[symbol]  # [D]
+            symbol_looks = network.log_beta.exp() * self._model.unembedding[symbol]
+            toward = network.mouth.weight.T @ symbol_looks  # [D]
             said = [network.norm(state) @ toward for state in self._states]
             return tuple((torch.stack(said) * network.say / len(said)).tolist())
 
@@ -211,10 +211,16 @@ class Session:
             seconds=time.monotonic() - answer.started,
             interrupted=interrupted,
         )
-        self._feed(END_OF_PART, 0, 0)
+        self._feed(END_OF_PART, 0, answer.last)
         self._answer = None
         return Delta(
             sequence=delta.sequence, modality=delta.modality, role=delta.role,
             encoding=delta.encoding, data=data, final=True, replaces=delta.replaces and bool(data),
             traces=delta.traces, usage=usage,
         )  # fmt: skip
+
+
+def _most(modality: Modality, sampling: Sampling, cycle: int) -> int:
+    """Most symbols of an answer: whole pictures, frames and groups of sound, at least one."""
+    asked = min(sampling.max_symbols or SYMBOLS_DEFAULT[modality], SYMBOLS_MAX)
+    return max(1, asked // max(1, cycle)) * max(1, cycle)
