@@ -22,6 +22,11 @@ from rankspace.model.positions import rotate
 from rankspace.model.presets import NetworkConfig
 
 
+PLAIN_MAX = 512
+"""Up to so many symbols a written-out table trains faster: the fused kernel's backward on a CPU does
+without the matrix units (benchmarks/train_speed.py)."""
+
+
 class Attention(nn.Module):
     """Every symbol looks back at what it may see."""
 
@@ -57,6 +62,20 @@ class Attention(nn.Module):
         new, seen = q.shape[2], k.shape[2]
         if mask is None and 1 < new < seen:  # is_causal would count from the first symbol held
             mask = torch.ones(1, 1, new, seen, dtype=torch.bool).tril(seen - new)
+        if mask is not None and torch.is_grad_enabled() and k.shape[2] <= PLAIN_MAX:
+            return self.out(_plain(q, k, v, mask, scale).transpose(1, 2).flatten(2))
         causal = mask is None and new > 1
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)
         return self.out(y.transpose(1, 2).flatten(2))
+
+
+def _plain(
+    q: Float[Tensor, "b h t k"],
+    k: Float[Tensor, "b h s k"],
+    v: Float[Tensor, "b h s k"],
+    mask: Bool[Tensor, "b 1 t s"],
+    scale: float | None,
+) -> Float[Tensor, "b h t k"]:
+    """Attention with its table of scores written out."""
+    scores = (q @ k.transpose(2, 3)) * (scale or q.shape[-1] ** -0.5)  # [B, H, T, S]
+    return scores.masked_fill(~mask, -torch.inf).softmax(-1).to(v.dtype) @ v

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from rankspace.model.attention import Attention
-from rankspace.model.cache import Cache
+from rankspace.model.cache import Cache, LayerCache
 from rankspace.model.feedforward import FeedForward
 from rankspace.model.positions import table
 from rankspace.model.presets import NetworkConfig
@@ -59,10 +59,8 @@ class Block(nn.Module):
         x: Float[Tensor, "b t d"],
         turns: Float[Tensor, "2 b 1 t quarter"] | None,
         mask: Bool[Tensor, "b 1 t s"] | None,
-        cache: Cache | None,
-        layer: int,
+        held: LayerCache | None,
     ) -> Float[Tensor, "b t d"]:
-        held = cache.layers[layer] if cache is not None else None
         x = x + self._drop(self.attention(self.norm1(x), turns, mask, held))
         return x + self._drop(self.feedforward(self.norm2(x)))
 
@@ -145,7 +143,7 @@ class Network(nn.Module):
         turns = table(inputs.times, self.config.head_width) if self.config.rotary else None
         out = []
         for layer, block in enumerate(self.blocks):
-            x = block(x, turns, mask, cache, layer)
+            x = block(x, turns, mask, cache.layers[layer] if cache is not None else None)
             out.append(x)
         return out
 
@@ -154,9 +152,16 @@ class Network(nn.Module):
         if self.say is None:
             mixed = self.norm(states[-1])
         else:
-            mixed = torch.stack([self.norm(x) for x in states], -1) @ self.say.to(states[0].dtype)
-            mixed = mixed / len(states)
+            # a_l goes into the norm's own weight: no pass over the states but the norm itself.
+            mixed = sum(self._said(state, layer) for layer, state in enumerate(states))
         return self.mouth(mixed) if self.mouth is not None else mixed
+
+    def _said(self, state: Float[Tensor, "*n d"], layer: int) -> Float[Tensor, "*n d"]:
+        """a_l norm(x_l) / L."""
+        if self.say is None:
+            return self.norm(state)
+        weight = self.norm.weight * self.say[layer] / len(self.blocks)
+        return F.layer_norm(state, weight.shape, weight)
 
     def betas(self) -> dict[str, float]:
         """Every inverse temperature of the network by name; means over heads and channels."""

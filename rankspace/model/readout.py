@@ -22,6 +22,10 @@ from rankspace.model.network import Network
 from rankspace.ranks.space import Alphabet, Space
 
 
+ROUND = 128
+"""Rows of a product are filled up to a multiple of this while there are that many."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Door:
     """One alphabet as tensors."""
@@ -63,9 +67,10 @@ class Readout:
         chosen = self.doors[door]
         symbols = unembedding[chosen.ids].to(mixed.dtype).T
         if network.log_beta is None:
-            return (mixed @ symbols).float()
+            return _product(mixed, symbols).float()
         beta = network.log_beta.exp()  # scaled here and not there: [N, D] is smaller than [N, A]
-        scores = (mixed * beta.to(mixed.dtype)) @ symbols + beta * (1.0 - gate) * chosen.unigram
+        scores = _product(mixed * beta.to(mixed.dtype), symbols)
+        scores = scores + beta * (1.0 - gate) * chosen.unigram
         return scores + beta * gate * chosen.bigram[before] if gate else scores
 
     def losses(
@@ -73,6 +78,14 @@ class Readout:
     ) -> Float[Tensor, "n"]:
         """-ln p of the target ids, in nats."""
         return F.cross_entropy(logits, self.doors[door].local[targets], reduction="none")
+
+
+def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:
+    """x y, computed in few shapes: a CPU prepares its product anew for every shape it meets."""
+    count = len(x)
+    if count < ROUND:
+        return x @ y
+    return (F.pad(x, (0, 0, 0, -count % ROUND)) @ y)[:count]
 
 
 def _door(alphabet: Alphabet, table: np.ndarray, unigram: np.ndarray) -> Door:

@@ -15,12 +15,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-TURN, SCALE, SHEAR, SHIFT, BEND = 0.28, 0.18, 0.2, 0.13, 0.08
+TURN, SCALE, SHEAR, SHIFT, BEND = 0.25, 0.18, 0.2, 0.12, 0.08
 BRIGHTNESS, CONTRAST, HUE, NOISE = 0.25, 0.25, 0.06, 0.05
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 """Brightness, and two axes of colour that hue turns in."""
 
-TEMPO, LEVEL_DB, TILT_DB, NOISE_DB = 0.2, 12.0, 6.0, (5.0, 40.0)
+TEMPO, LEVEL_DB, TILT_DB, NOISE_DB = 0.12, 9.0, 4.0, (10.0, 45.0)
 
 
 def pictures(canvases: NDArray[np.uint8], views: int, generator: Generator) -> NDArray[np.uint8]:
@@ -41,7 +41,8 @@ def pictures(canvases: NDArray[np.uint8], views: int, generator: Generator) -> N
 
 def _grids(views: int, side: int, generator: Generator) -> Tensor:
     """[views, S, S, 2] where each pixel of a view is taken from."""
-    turn, size, shear, right, down = _even((5, views), generator)
+    strength = torch.rand(views, generator=generator)  # many views are near what was sent
+    turn, size, shear, right, down = _even((5, views), generator) * strength
     turn, shear = turn * TURN, shear * SHEAR
     scale = torch.exp(size * SCALE)
     rows = [
@@ -49,7 +50,7 @@ def _grids(views: int, side: int, generator: Generator) -> Tensor:
         torch.stack((turn.sin() * scale, turn.cos() * scale, down * SHIFT), -1),
     ]
     grid = F.affine_grid(torch.stack(rows, 1), [views, 1, side, side], align_corners=False)
-    knots = _even((views, 2, 5, 5), generator) * BEND
+    knots = _even((views, 2, 5, 5), generator) * BEND * strength[:, None, None, None]
     bend = F.interpolate(knots, size=(side, side), mode="bicubic", align_corners=False)
     return grid + bend.permute(0, 2, 3, 1)
 

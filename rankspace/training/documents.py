@@ -28,7 +28,7 @@ from rankspace.store.tokens import TokenSample
 
 BRANCHES = 3
 TRUNK_WEIGHT = 0.3
-MEDIA_BRANCH = 0.25
+MEDIA_BRANCH = 0.15
 """How often a trunk that text answers is answered in sound or pictures too."""
 
 
@@ -62,11 +62,11 @@ class Documents:
     def __init__(self, space: Space, context: int) -> None:
         self._space = space
         self._context = context
+        self._read: dict[int, tuple[TokenSample, list[Reading]]] = {}
 
     def draw(self, source: int, row: TokenSample, random: Generator) -> Document:
         """A document of this row, at most `context` long."""
-        readings = [self._space.read(p.modality, p.role, p.symbols) for p in row.parts]
-        trunk, branches = _plan(readings, random)
+        trunk, branches = _plan(self._readings(row), random)
         chosen = [self._crop(trunk, random)]
         room = self._context - len(chosen[0].ids)
         for branch in branches:
@@ -74,6 +74,14 @@ class Documents:
                 chosen.append(branch)
                 room -= len(branch.ids)
         return self._document(source, chosen)
+
+    def _readings(self, row: TokenSample) -> list[Reading]:
+        """The parts of a row, read once: rows come back many times."""
+        found = self._read.get(id(row))
+        if found is None:
+            readings = [self._space.read(p.modality, p.role, p.symbols) for p in row.parts]
+            found = self._read[id(row)] = (row, readings)  # holding the row keeps its id its own
+        return found[1]
 
     def _crop(self, reading: Reading, random: Generator) -> Reading:
         """A window of a part that is longer than the context."""
@@ -135,7 +143,8 @@ def _plan(readings: Sequence[Reading], random: Generator) -> tuple[Reading, list
     modalities = sorted({reading.modality for reading in readings})
     if modalities == ["text"]:
         return readings[0], list(readings[1:])  # text that goes on has an order of its own
-    odds = np.array([1.0 if name != "text" else 1.0 / (len(modalities) - 1) for name in modalities])
+    rare = 1.0 / max(1, len(modalities) - 1) ** 2
+    odds = np.array([rare if name == "text" else 1.0 for name in modalities])
     modality = modalities[random.choice(len(modalities), p=odds / odds.sum())]
     trunks = [reading for reading in readings if reading.modality == modality]
     trunk = trunks[random.integers(len(trunks))]

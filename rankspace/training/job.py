@@ -37,7 +37,7 @@ class JobConfig(Config):
     steps: int = Field(default=600, gt=0, le=1_000_000)
     """Optimiser steps."""
 
-    batch_symbols: int = Field(default=8192, ge=256, le=1 << 20)
+    batch_symbols: int = Field(default=4096, ge=256, le=1 << 20)
     """Symbols of one step, over all workers."""
 
     context: int = Field(default=256, ge=32, le=8192)

@@ -19,7 +19,7 @@ WARM_UP = 20
 DECAY = 0.5
 """Share of the steps over which rates fall."""
 
-RATES: dict[Preset, tuple[float, float]] = {"rank": (0.02, 3e-3), "gpt2": (0.0, 1e-3)}
+RATES: dict[Preset, tuple[float, float]] = {"rank": (0.05, 7.5e-3), "gpt2": (0.0, 1e-3)}
 """Of Muon and AdamW; the plain preset has AdamW alone."""
 
 CLIP = 1.0

@@ -41,10 +41,10 @@ from rankspace.training.views import Viewer
 FIT_SAMPLES = 1024
 """Samples of each stream that codecs learn from."""
 
-FIT_VIEWS = 8
+FIT_VIEWS = 4
 """Most views of one picture that the picture codec learns from."""
 
-PICTURES = ImageConfig(tile=8, codes=1024, dims=32, gists=256)
+PICTURES = ImageConfig(tile=8, codes=2048, dims=32, gists=512)
 """Few symbols a picture, the first of them its gist: what a small network learns fast."""
 
 ROWS = 8192

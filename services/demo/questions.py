@@ -23,7 +23,7 @@ DRAWN_PER_DIGIT, SPOKEN_PER_DIGIT = 10, 4
 CAPTIONS_SPOKEN, SENTENCES = 6, 6
 
 CERTAIN = Sampling(greedy=True)
-DRAWING = Sampling(beta=1.2, cut=0.02)
+DRAWING = Sampling(beta=6.0, cut=0.2)
 SPEAKING = Sampling(beta=2.0, cut=0.1)
 WRITING = Sampling(beta=1.5, cut=0.05)
 

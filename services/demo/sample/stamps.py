@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-PHOTOS, CLIPS = 120, 20
+PHOTOS, CLIPS = 48, 12
 CAPTION_MAX = {"ru": 34, "en": 44}
 DRAWN = re.compile(
     r"cartoon|roadsigns|flags|outline|symbols|seasonal|people|military|naturalforces"

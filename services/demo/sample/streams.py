@@ -21,9 +21,9 @@ from services.demo.sample.stamps import Stamp
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SLOVA = ("ноль", "один", "два", "три", "четыре", "пять", "шесть", "семь", "восемь", "девять")
-TRAIN_PER_DIGIT, VALID_PER_DIGIT = 160, 40
+TRAIN_PER_DIGIT, VALID_PER_DIGIT = 200, 40
 SPEECH_BPS, EFFECT_BPS = 20_000, 24_000
-SPEECH_S_MAX, EFFECT_S_MAX, CLIP_S = 3.5, 2.0, 2.0
+SPEECH_S_MAX, EFFECT_S_MAX, CLIP_S = 3.5, 1.2, 2.0
 
 
 def digits(sources: Sources) -> Iterator[Entry]:
