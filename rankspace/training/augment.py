@@ -26,7 +26,7 @@ TEMPO, LEVEL_DB, TILT_DB, NOISE_DB = 0.12, 9.0, 4.0, (10.0, 45.0)
 def pictures(canvases: NDArray[np.uint8], views: int, generator: Generator) -> NDArray[np.uint8]:
     """[N, S, S, 3] to [views, N, S, S, 3]; one view bends its N alike, as frames of a clip."""
     count, side = canvases.shape[:2]
-    x = torch.from_numpy(canvases).permute(0, 3, 1, 2).float() / 255  # [N, 3, S, S]
+    x = torch.tensor(canvases).permute(0, 3, 1, 2).float() / 255  # [N, 3, S, S]; may be read-only
     grids = _grids(views, side, generator)
     repeated = grids.repeat_interleave(count, 0)
     bent = F.grid_sample(

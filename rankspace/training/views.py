@@ -15,6 +15,7 @@ from rankspace.codecs.canvas import canvas
 from rankspace.codecs.image import ImageCodec
 from rankspace.codecs.table import AnyCodec
 from rankspace.codecs.video import VideoCodec
+from rankspace.errors import UnknownModality
 from rankspace.media.clip import Clip, TimedFrame
 from rankspace.media.decode import Decoded, media
 from rankspace.media.limits import Limits
@@ -60,7 +61,9 @@ class Viewer:
         self, modality: Modality, found: Decoded, views: int, generator: torch.Generator
     ) -> Sequence[Symbols]:
         """[views + 1] messages."""
-        codec = self._codecs[modality]
+        codec = self._codecs.get(modality)
+        if codec is None:  # it only occurs where codecs do not learn: held out, or late in a stream
+            raise UnknownModality(f"no codec has learnt {modality}", "modality")
         plain = encode(codec, [found])
         if not views:
             return [plain]

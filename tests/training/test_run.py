@@ -16,6 +16,7 @@ from rankspace.store.store import Store
 from rankspace.training.job import Event, JobConfig
 from rankspace.training.run import run
 from tests.training.corpus import CONFIG, fill
+from tests.worlds import part
 
 MEDIA = CONFIG.model_copy(update={"streams": ("words", "media"), "weights": {"media": 2.0}})
 
@@ -147,3 +148,14 @@ def test_what_cannot_be_read_is_left_out_and_counted(config: StoreConfig) -> Non
         store.log.append("words", None, [Sample("broken", (Part("image", b"no picture"),))])
     done(config, submit(config, CONFIG.model_copy(update={"streams": ("words",), "steps": 2})))
     assert model(config).lineage["skipped_parts"] == 1
+
+
+def test_a_modality_that_no_codec_learnt_is_left_out(config: StoreConfig) -> None:
+    with Store.open(config) as store:
+        held_out = Sample("seen", (part("image"),), labels={"split": "valid"})
+        store.log.append("words", None, [held_out])
+    events = done(
+        config, submit(config, CONFIG.model_copy(update={"streams": ("words",), "steps": 2}))
+    )
+    assert events[-1].state == "succeeded"
+    assert not (model(config).folder / "image.json").exists()
