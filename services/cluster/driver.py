@@ -12,6 +12,7 @@ processes (1.2 GB once the worker has imported torch), against 25 and 2.3 GB wit
 import json
 import logging
 import os
+import shlex
 import shutil
 import socket
 import sys
@@ -81,6 +82,8 @@ def _ray(cluster: ClusterConfig, folder: str) -> Iterator[None]:
             _node_ip_address="127.0.0.1",
             _temp_dir=folder,
             _system_config={"prestart_worker_first_driver": False},
+            # Ray hands this to a shell; unquoted, a space in the path of Python would end the job.
+            runtime_env={"py_executable": shlex.quote(sys.executable)},
             **quiet,
         )
     try:
