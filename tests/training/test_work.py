@@ -14,7 +14,7 @@ from tests.training.corpus import CONFIG, Kind, row
 from tests.worlds import space
 
 KINDS: tuple[Kind, ...] = (("image", ""), ("text", "en"))
-LONG = CONFIG.model_copy(update={"steps": 2 * REPORT_EVERY + 2})
+LONG = CONFIG.model_copy(update={"steps": REPORT_EVERY + 4})
 ROWS = [row(seed, KINDS) for seed in range(10)]
 HELD = [row(seed, KINDS) for seed in range(100, 104)]
 
@@ -46,8 +46,7 @@ def test_two_runs_at_one_seed_are_one(whole: tuple[Work, list[Event]], tmp_path:
     done(again, tmp_path)
     assert all(map(torch.equal, weights(whole[0]), weights(again)))
     other = work(LONG.model_copy(update={"seed": 1}))
-    done(other, tmp_path / "other")
-    assert not all(map(torch.equal, weights(whole[0]), weights(other)))
+    assert not all(map(torch.equal, weights(work()), weights(other)))
 
 
 def test_a_run_that_was_paused_goes_on_as_if_it_had_not_been(
