@@ -21,10 +21,9 @@ from rankspace.model.cache import LayerCache
 from rankspace.model.positions import rotate
 from rankspace.model.presets import NetworkConfig
 
-
 PLAIN_MAX = 512
-"""Up to so many symbols a written-out table trains faster: the fused kernel's backward on a CPU does
-without the matrix units (benchmarks/train_speed.py)."""
+"""Up to so many symbols a written-out table trains faster: on a CPU the fused kernel's backward does
+without the matrix units (measured)."""
 
 
 class Attention(nn.Module):

@@ -160,8 +160,9 @@ class Network(nn.Module):
         """a_l norm(x_l) / L."""
         if self.say is None:
             return self.norm(state)
-        weight = self.norm.weight * self.say[layer] / len(self.blocks)
-        return F.layer_norm(state, weight.shape, weight)
+        share = self.say[layer] / len(self.blocks)
+        bias = None if self.norm.bias is None else self.norm.bias * share
+        return F.layer_norm(state, self.norm.normalized_shape, self.norm.weight * share, bias)
 
     def betas(self) -> dict[str, float]:
         """Every inverse temperature of the network by name; means over heads and channels."""
@@ -179,5 +180,5 @@ class Network(nn.Module):
         return Cache(self.config.depth, shape, self.embed.weight.dtype)
 
 
-def _norm(config: NetworkConfig) -> nn.Module:
+def _norm(config: NetworkConfig) -> nn.LayerNorm:
     return nn.LayerNorm(config.width, bias=not config.rotary)

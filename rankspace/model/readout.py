@@ -21,7 +21,6 @@ from torch import Tensor
 from rankspace.model.network import Network
 from rankspace.ranks.space import Alphabet, Space
 
-
 ROUND = 128
 """Rows of a product are filled up to a multiple of this while there are that many."""
 
@@ -81,7 +80,7 @@ class Readout:
 
 
 def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:
-    """x y, computed in few shapes: a CPU prepares its product anew for every shape it meets."""
+    """The product, computed in few shapes: a CPU prepares its product anew for every shape it meets."""
     count = len(x)
     if count < ROUND:
         return x @ y

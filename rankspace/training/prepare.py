@@ -11,7 +11,7 @@ back as split=known: what was sent, though the network trains on other views of 
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -71,10 +71,16 @@ class Preparation:
         self.codecs: dict[Modality, AnyCodec] = {}
         self.space: Space | None = None
 
-    def events(self) -> Iterator[Event]:
-        """Do it, reporting on the way."""
+    def events(self, writes: bool, wait: Callable[[], None]) -> Iterator[Event]:
+        """Do it, reporting on the way.
+
+        Every worker learns the same codecs; the one that `writes` makes the token cache, and
+        `wait` holds the others until it is there.
+        """
         yield from self._learn()
-        yield from self._write()
+        if writes:
+            yield from self._write()
+        wait()
         yield Event(phase="counts", progress=0.0)
         empty = Space.learn(self.codecs, sorted(self.kinds))
         counts = self._count(empty)

@@ -25,6 +25,7 @@ from rankspace.training.prepare import Preparation
 from rankspace.training.work import Work, stopped
 
 SNAPSHOT = "snapshot.json"
+WISHES: tuple[Wish, ...] = get_args(Wish)
 
 
 def run(
@@ -53,9 +54,9 @@ class Run:
         yield Event(phase="snapshot", steps=self.config.steps)
         snapshot = self._snapshot()
         preparation = Preparation(self._store, snapshot, self.config)
-        for event in self._prepared(preparation):
+        for event in preparation.events(self._rank == 0, self._wait):
             yield event
-            if wish() != "run":
+            if self._world == 1 and wish() != "run":
                 yield stopped(wish(), event)
                 return
         space = preparation.space
@@ -63,7 +64,7 @@ class Run:
             raise Refused("the preparation ended early; submit the job again")
         rows, held = self._rows(preparation)
         work = Work(self.config, space, rows, held)
-        for event in work.train(self._folder, wish, self._rank, self._world):
+        for event in work.train(self._folder, lambda: self._asked(wish), self._rank, self._world):
             yield event
             if event.state != "running":
                 return
@@ -77,13 +78,13 @@ class Run:
         self._wait()
         return Snapshot.model_validate_json(path.read_bytes())
 
-    def _prepared(self, preparation: Preparation) -> Iterator[Event]:
-        """Rank 0 writes the token cache; the others find it there."""
-        if self._rank:
-            self._wait()
-        yield from preparation.events()
-        if not self._rank:
-            self._wait()
+    def _asked(self, wish: Callable[[], Wish]) -> Wish:
+        """What rank 0 was asked: workers that stopped at different steps would wait for ever."""
+        if self._world == 1 or not dist.is_initialized():
+            return wish()
+        heard = torch.tensor([WISHES.index(wish())])
+        dist.broadcast(heard, 0)
+        return WISHES[int(heard)]
 
     def _wait(self) -> None:
         if dist.is_initialized() and self._world > 1:

@@ -6,11 +6,12 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import cast
+from typing import TextIO, cast
 
 from rankspace.errors import Refused, Unreachable
 from rankspace.store.config import StoreConfig
@@ -21,6 +22,9 @@ from services.cluster.performing import PROGRAM, fail
 _PATH_MAX = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store.1")
 """A socket's path has 107 bytes; so many are left for the folder of Ray."""
 
+
+POLL_S = 0.1
+Process = subprocess.Popen[str]
 
 LOG = "ray.log"
 """What the driver and failed workers say; in the store's folder."""
@@ -43,7 +47,7 @@ class RayTrainer:
     async def start(self, job_id: str) -> None:
         async with self._turn:
             driver = self._driver
-            if driver is None or driver.process.returncode is not None:
+            if driver is None or not driver.runs:
                 try:
                     driver = await self._begin()
                 except OSError as error:
@@ -60,18 +64,8 @@ class RayTrainer:
 
     async def _begin(self) -> "_Driver":
         folder = await asyncio.to_thread(_prepare, self._store.folder)
-        with (self._store.folder / LOG).open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-c",
-                "from services.cluster.driver import drive; drive()",
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=log,
-                env=_environment(folder, self._config.address == "local"),
-                start_new_session=True,
-                # Ctrl-C is for the server, which stops us when it has drained
-            )
+        local = self._config.address == "local"
+        process = await asyncio.to_thread(_spawn, self._store.folder / LOG, folder, local)
         self._driver = driver = _Driver(process, self._config)
         self._begun.clear()
         self._watching = asyncio.create_task(self._bury(driver))
@@ -99,39 +93,69 @@ class RayTrainer:
 class _Driver:
     """The driver's process: lines of JSON in, one line of JSON back for each."""
 
-    def __init__(self, process: asyncio.subprocess.Process, config: ClusterConfig) -> None:
+    def __init__(self, process: Process, config: ClusterConfig) -> None:
         self.process = process
         self._config = config
-        self._input = cast("asyncio.StreamWriter", process.stdin)
-        self._output = cast("asyncio.StreamReader", process.stdout)
+        self._input, self._output = cast(TextIO, process.stdin), cast(TextIO, process.stdout)
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is alive."""
+        return self.process.poll() is None
 
     async def ask(self, message: object) -> None:
         """Send a line and wait until it was acted upon; the answer is what kept it from that."""
         try:
-            self._input.write(json.dumps(message).encode() + b"\n")
-            await self._input.drain()
-            line = await asyncio.wait_for(self._output.readline(), self._config.start_s)
+            asking = asyncio.to_thread(self._exchange, json.dumps(message))
+            line = await asyncio.wait_for(asking, self._config.start_s)
         except (OSError, TimeoutError):
-            line = b""
+            line = ""
         if not line:
             await self.stop()
             raise Unreachable(f"Ray did not start; {LOG} in the store's folder says why")
         if problem := json.loads(line):
             raise Refused(problem)
 
+    def _exchange(self, line: str) -> str:
+        self._input.write(line + "\n")
+        self._input.flush()
+        return self._output.readline()
+
     async def stop(self) -> None:
         """End the input, the driver's sign to take Ray down; kill it if that takes too long."""
-        self._input.close()
+        with suppress(OSError):  # it may have died with something unread
+            self._input.close()
         try:
-            await asyncio.wait_for(self.process.wait(), self._config.stop_s)
+            async with asyncio.timeout(self._config.stop_s):
+                await self.ended()
         except TimeoutError:
             self.process.kill()
         await self.ended()
 
     async def ended(self) -> None:
         """Wait until the driver has ended, and see to it that all of its Ray has."""
-        await self.process.wait()
+        while self.runs:  # noqa: ASYNC110 - a process sets no event
+            await asyncio.sleep(POLL_S)
         await asyncio.to_thread(_end_session, self.process.pid)
+
+
+def _spawn(log: Path, folder: Path, local: bool) -> Process:
+    """Start a driver, without the event loop.
+
+    uvloop forks, and the child then runs what gRPC and Python have registered for forks. One driver
+    in about fifteen did not live to run a line of ours. `subprocess` starts it by vfork, where
+    nothing of that kind runs.
+    """
+    with log.open("ab") as file:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from services.cluster.driver import drive; drive()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env=_environment(folder, local),
+            start_new_session=True,  # Ctrl-C is for the server, which stops us when it has drained
+        )
 
 
 def _end_session(leader: int) -> None:

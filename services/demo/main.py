@@ -47,12 +47,13 @@ JOB = JobConfig(
     steps=450,
     batch_symbols=4032,
     context=192,
+    workers=2,
     patience=0,
     evaluate_every=150,
 )
-"""A small network and short sequences: what two cores learn in two minutes. The figures are of known
-photos and sounds and of digits, so those count for more; no early stop, since what is held out is
-mostly text."""
+"""A small network and short sequences: what two cores learn in two minutes. Digits, photos and
+speech are what the figures are of, so they count for more; no early stop, since what is held out
+is mostly text."""
 
 
 def main(folder: Path = FOLDER) -> None:

@@ -78,6 +78,7 @@ class Schedule:
             if job.state == "running":
                 await self._take_up(job)
         self._running = asyncio.create_task(self._run())
+        self._running.add_done_callback(_tell_bug)
 
     async def close(self) -> None:
         """Stop handing jobs out; those that run stop at their last checkpoint."""
@@ -134,3 +135,9 @@ class Schedule:
         body = event.model_dump(mode="json")
         await asyncio.to_thread(self._jobs.append_event, job_id, body)
         return await asyncio.to_thread(self._jobs.get, job_id)
+
+
+def _tell_bug(running: asyncio.Task[None]) -> None:
+    """Nobody waits for the task that hands out jobs: what ended it would never be known."""
+    if not running.cancelled() and (bug := running.exception()) is not None:
+        log.error("jobs are handed out no more; restart the server", exc_info=bug)

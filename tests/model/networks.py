@@ -36,7 +36,11 @@ def born(preset: Preset = "rank", seed: int = 0) -> Network:
 
 def awake(preset: Preset = "rank", seed: int = 0) -> Network:
     """A network whose every parameter is off its birth value, so that nothing is silent."""
-    network = born(preset, seed)
+    return stirred(born(preset, seed))
+
+
+def stirred(network: Network) -> Network:
+    """The same network with every parameter moved at random."""
     with torch.no_grad():
         for weight in network.parameters():
             weight.add_(torch.randn_like(weight) * 0.3)

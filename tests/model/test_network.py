@@ -12,7 +12,7 @@ from rankspace.media.sample import Modality
 from rankspace.model.network import Inputs, Network
 from rankspace.model.presets import Preset
 from rankspace.ranks.space import Reading
-from tests.model.networks import awake, born, config, cut, inputs
+from tests.model.networks import awake, born, config, cut, inputs, stirred
 from tests.strategies import cuttings
 from tests.worlds import message, space
 
@@ -96,9 +96,12 @@ def test_what_a_place_or_a_bucket_says_is_heard(preset: Preset) -> None:
         assert heard == (preset == "rank")
 
 
-def test_every_block_speaks() -> None:
+@pytest.mark.parametrize("rotary", [True, False])  # without it norms have a bias
+def test_every_block_speaks(rotary: bool) -> None:
     """The sum is linear in the blocks: each block's share alone sums to what they say together."""
-    network, states = awake(), awake().states(inputs(readings()))
+    features = torch.from_numpy(space().features)
+    network = stirred(Network(config().model_copy(update={"rotary": rotary}), features))
+    states = network.states(inputs(readings()))
     assert network.say is not None
     assert network.mouth is not None
     together = network.mix(states)
