@@ -22,8 +22,8 @@ from rankspace.model.positions import rotate
 from rankspace.model.presets import NetworkConfig
 
 PLAIN_MAX = 512
-"""Up to so many symbols a written-out table trains faster: on a CPU the fused kernel's backward does
-without the matrix units (measured)."""
+"""Up to so many symbols a written-out table of scores trains faster than the fused kernel, whose
+backward on a CPU does without the matrix units (docs/log.md, 2026-11-22)."""
 
 
 class Attention(nn.Module):

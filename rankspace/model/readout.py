@@ -80,7 +80,7 @@ class Readout:
 
 
 def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:
-    """The product, computed in few shapes: a CPU prepares its product anew for every shape it meets."""
+    """The product, in few shapes: a CPU prepares it anew for every shape that it meets."""
     count = len(x)
     if count < ROUND:
         return x @ y
