@@ -161,7 +161,7 @@ class Network(nn.Module):
         if self.say is None:
             return self.norm(state)
         share = self.say[layer] / len(self.blocks)
-        bias = None if self.norm.bias is None else self.norm.bias * share
+        bias = None if self.config.rotary else self.norm.bias * share
         return F.layer_norm(state, self.norm.normalized_shape, self.norm.weight * share, bias)
 
     def betas(self) -> dict[str, float]:
@@ -181,4 +181,4 @@ class Network(nn.Module):
 
 
 def _norm(config: NetworkConfig) -> nn.LayerNorm:
-    return nn.LayerNorm(config.width, bias=not config.rotary)
+    return nn.LayerNorm(config.width, bias=False)

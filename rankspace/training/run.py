@@ -8,6 +8,7 @@ last checkpoint with the same draws. Only rank 0 prepares and saves; the others 
 
 import shutil
 from collections.abc import Callable, Iterator
+from typing import get_args
 
 import torch
 import torch.distributed as dist
