@@ -123,8 +123,7 @@ class _Driver:
 
     async def stop(self) -> None:
         """End the input, the driver's sign to take Ray down; kill it if that takes too long."""
-        with suppress(OSError):  # it may have died with something unread
-            self._input.close()
+        await asyncio.to_thread(self._hang_up)
         try:
             async with asyncio.timeout(self._config.stop_s):
                 await self.ended()
@@ -137,6 +136,12 @@ class _Driver:
         while self.runs:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(POLL_S)
         await asyncio.to_thread(_end_session, self.process.pid)
+        await asyncio.to_thread(self._hang_up)
+        self._output.close()
+
+    def _hang_up(self) -> None:
+        with suppress(OSError):  # it may have died with something unread
+            self._input.close()
 
 
 def _spawn(log: Path, folder: Path, local: bool) -> Process:
