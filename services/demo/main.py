@@ -34,7 +34,7 @@ from services.demo.history import Chronicle
 from services.demo.judging import Answered, Judges
 from services.demo.memory import PeakMemory
 from services.demo.pages import page
-from services.demo.phases import Bar, Phases
+from services.demo.phases import Bar, JobBars, Phases
 from services.demo.questions import Question, Samples, questions
 from services.demo.server import running
 
@@ -44,7 +44,7 @@ JOB = JobConfig(
     weights={"digits": 3.0, "photos": 3.0, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
-    steps=450,
+    steps=520,
     batch_symbols=4032,
     context=192,
     workers=2,
@@ -95,7 +95,7 @@ async def run(folder: Path, job: JobConfig = JOB) -> Outcome:
         with phases.phase("ingest") as bar:
             await ingest(client, samples, bar)
         with phases.phase("train") as bar:
-            await train(client, job, chronicle, bar)
+            await train(client, job, chronicle, JobBars(phases, bar))
         with phases.phase("ask") as bar:
             answers = await answer(client, samples, bar)
         with phases.phase("judge"):
@@ -131,13 +131,12 @@ async def ingest(client: AsyncClient, samples: Samples, bar: Bar) -> None:
         done += len(ones)
 
 
-async def train(client: AsyncClient, job: JobConfig, chronicle: Chronicle, bar: Bar) -> None:
+async def train(client: AsyncClient, job: JobConfig, chronicle: Chronicle, bars: JobBars) -> None:
     """Submit the job and watch it to its end; a job that fails is an error."""
     submitted = await client.create_job(job)
     async for report in client.watch_job(submitted.job_id):
         event = chronicle.add(report)
-        share = event.step / event.steps if event.steps else event.progress
-        bar.move(share if event.phase == "training" else bar.share, told(event))
+        bars.show(event, told(event))
         if event.state in ("failed", "cancelled"):
             raise Cancelled(f"training {event.state}: {event.message}")
 
