@@ -160,9 +160,8 @@ class Network(nn.Module):
         """a_l norm(x_l) / L."""
         if self.say is None:
             return self.norm(state)
-        share = self.say[layer] / len(self.blocks)
-        bias = None if self.config.rotary else self.norm.bias * share
-        return F.layer_norm(state, self.norm.normalized_shape, self.norm.weight * share, bias)
+        weight = self.norm.weight * self.say[layer] / len(self.blocks)
+        return F.layer_norm(state, self.norm.normalized_shape, weight)
 
     def betas(self) -> dict[str, float]:
         """Every inverse temperature of the network by name; means over heads and channels."""

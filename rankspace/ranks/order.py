@@ -15,6 +15,7 @@ expectation; ranks as coordinates after Zipf, 1949 (both recalled, not re-read).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,27 +27,33 @@ from rankspace.ranks.vocabulary import PAD, Ids
 Table = NDArray[np.int16] | NDArray[np.int32]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Order:
     """One permutation of the vocabulary per symbol before, and its inverse."""
 
-    symbol_table: Table  # [V, V]: the id at a rank (column) after an id (row)
     rank_table: Table  # [V, V]: the rank of an id (column) after an id (row)
+
+    @cached_property
+    def symbol_table(self) -> Table:
+        """[V, V]: the id at a rank (column) after an id (row); made when first asked for."""
+        symbols = np.empty_like(self.rank_table)
+        ids = np.arange(self.size, dtype=symbols.dtype)
+        for row, ranks in zip(symbols, self.rank_table, strict=True):
+            row[ranks] = ids
+        return symbols
 
     @classmethod
     def of(cls, prior: Prior) -> "Order":
         """The order of expectation of a prior of order 2."""
         size = prior.size
         kind = np.int16 if size <= np.iinfo(np.int16).max else np.int32
-        symbols, ranks = np.empty((size, size), kind), np.empty((size, size), kind)
+        ranks = np.empty((size, size), kind)
         expected = prior.bigrams()
         for start in range(0, size, ROWS):
             rows = slice(start, start + ROWS)
-            symbols[rows] = _descending(expected[rows])
-            np.put_along_axis(
-                ranks[rows], symbols[rows].astype(np.int64), np.arange(size, dtype=kind), axis=1
-            )
-        return cls(symbols, ranks)
+            symbols = _descending(expected[rows]).astype(np.int64)
+            np.put_along_axis(ranks[rows], symbols, np.arange(size, dtype=kind), axis=1)
+        return cls(ranks)
 
     @property
     def size(self) -> int:

@@ -28,6 +28,9 @@ from rankspace.store.tokens import TokenSample
 
 BRANCHES = 3
 TRUNK_WEIGHT = 0.3
+TEXT_TRUNK = 0.5
+"""How often text is the trunk, to one of media; less where there are more modalities."""
+
 MEDIA_BRANCH = 0.15
 """How often a trunk that text answers is answered in sound or pictures too."""
 
@@ -64,15 +67,22 @@ class Documents:
         self._context = context
         self._read: dict[int, tuple[TokenSample, list[Reading]]] = {}
 
-    def draw(self, source: int, row: TokenSample, random: Generator) -> Document:
-        """A document of this row, at most `context` long."""
-        trunk, branches = _plan(self._readings(row), random)
-        chosen = [self._crop(trunk, random)]
+    def draw(
+        self, source: int, row: TokenSample, random: Generator, answer: TokenSample | None = None
+    ) -> Document:
+        """A document of this row, at most `context` long; what is answered is of `answer`.
+
+        A row is read in whatever view it is; its answers are the media as they were sent.
+        """
+        readings = self._readings(row)
+        answers = self._readings(answer or row)
+        trunk, branches = _plan(readings, random)
+        chosen = [self._crop(readings[trunk], random)]
         room = self._context - len(chosen[0].ids)
         for branch in branches:
-            if len(branch.ids) <= room:
-                chosen.append(branch)
-                room -= len(branch.ids)
+            if len(answers[branch].ids) <= room:
+                chosen.append(answers[branch])
+                room -= len(answers[branch].ids)
         return self._document(source, chosen)
 
     def _readings(self, row: TokenSample) -> list[Reading]:
@@ -131,26 +141,24 @@ class Documents:
         return np.append(inside, np.int32(-1)).astype(np.int32)
 
 
-def _plan(readings: Sequence[Reading], random: Generator) -> tuple[Reading, list[Reading]]:
-    """A trunk and what is answered to it.
+def _plan(readings: Sequence[Reading], random: Generator) -> tuple[int, list[int]]:
+    """Which part is the trunk, and which answer it.
 
     Media are trunks more often than text where there are several kinds: reading teaches with few
     symbols, drawing and speaking take many. All texts are branches, and now and then one part
     that is not: always if nothing else could be.
     """
-    if len(readings) == 1:
-        return readings[0], []
     modalities = sorted({reading.modality for reading in readings})
-    if modalities == ["text"]:
-        return readings[0], list(readings[1:])  # text that goes on has an order of its own
-    rare = 1.0 / max(1, len(modalities) - 1) ** 2
+    if len(readings) == 1 or modalities == ["text"]:
+        return 0, list(range(1, len(readings)))  # text that goes on has an order of its own
+    rare = TEXT_TRUNK / max(1, len(modalities) - 1) ** 2
     odds = np.array([rare if name == "text" else 1.0 for name in modalities])
     modality = modalities[random.choice(len(modalities), p=odds / odds.sum())]
-    trunks = [reading for reading in readings if reading.modality == modality]
+    trunks = [at for at, reading in enumerate(readings) if reading.modality == modality]
     trunk = trunks[random.integers(len(trunks))]
-    others = [reading for reading in readings if reading is not trunk]
-    words = [reading for reading in others if reading.modality == "text"]
-    media = [reading for reading in others if reading.modality != "text"]
+    others = [at for at in range(len(readings)) if at != trunk]
+    words = [at for at in others if readings[at].modality == "text"]
+    media = [at for at in others if readings[at].modality != "text"]
     if media and (modality == "text" or not words or random.random() < MEDIA_BRANCH):
         words.append(media[random.integers(len(media))])
     return trunk, words[:BRANCHES]

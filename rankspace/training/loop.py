@@ -11,7 +11,7 @@ depend on how many there are. Inside, only torch.distributed is known.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -99,10 +99,15 @@ class Feed:
     """Makes each step's batch from the rows of every source."""
 
     def __init__(
-        self, documents: Documents, rows: Sequence[Sequence[TokenSample]], config: JobConfig
+        self,
+        documents: Documents,
+        rows: Sequence[Sequence[TokenSample]],
+        config: JobConfig,
+        answers: Mapping[tuple[str, int], TokenSample],
     ) -> None:
         self._documents = documents
         self._rows = rows
+        self._answers = answers
         self._config = config
 
     def batch(self, step: int, balance: Balance) -> "Drawn":
@@ -114,7 +119,9 @@ class Feed:
         while left > 0:
             source = turn.source()
             rows = self._rows[source]
-            document = self._documents.draw(source, rows[int(random.integers(len(rows)))], random)
+            row = rows[int(random.integers(len(rows)))]
+            answer = self._answers.get((row.stream, row.offset))
+            document = self._documents.draw(source, row, random, answer)
             turn.took(source, len(document))
             found.append(document)
             left -= len(document)

@@ -6,12 +6,14 @@
 Only what codecs learn from is held in memory; the rest streams. Streams with few samples get more
 views of each, so that every source has about as many rows. A sample labelled split=valid is
 written once, as it was sent, and never trains. Where a stream has none, the plain rows are kept
-back as split=known: what was sent, though the network trains on other views of it.
+back as split=known: the network has answered with them, and read other views of them, but never
+read them.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -160,7 +162,7 @@ class Preparation:
     def _split(self, rows: list[tokens.TokenSample]) -> list[tokens.TokenSample]:
         """The plain row of a sample is held back only where nothing else is."""
         if len(rows) > 1 and self._valid[rows[0].stream]:
-            return rows[1:]
+            return [replace(rows[0], split="train"), *rows[1:]]
         return rows
 
     def _count(self, space: Space) -> Counts:

@@ -26,6 +26,9 @@ from rankspace.training.prepare import Preparation
 from rankspace.training.work import Work, stopped
 
 SNAPSHOT = "snapshot.json"
+Place = tuple[str, int]
+"""A stream and an offset in it."""
+
 WISHES: tuple[Wish, ...] = get_args(Wish)
 
 
@@ -63,8 +66,8 @@ class Run:
         space = preparation.space
         if space is None:
             raise Refused("the preparation ended early; submit the job again")
-        rows, held = self._rows(preparation)
-        work = Work(self.config, space, rows, held)
+        rows, held, answers = self._rows(preparation)
+        work = Work(self.config, space, rows, held, answers)
         for event in work.train(self._folder, lambda: self._asked(wish), self._rank, self._world):
             yield event
             if event.state != "running":
@@ -93,19 +96,21 @@ class Run:
 
     def _rows(
         self, preparation: Preparation
-    ) -> tuple[list[list[TokenSample]], list[list[TokenSample]]]:
-        """By source: rows that train, and rows that do not."""
+    ) -> tuple[list[list[TokenSample]], list[list[TokenSample]], dict[Place, TokenSample]]:
+        """By source: rows that train, and rows that do not; and the plain row of each sample."""
         at = {stream: index for index, stream in enumerate(self.config.streams)}
         rows: list[list[TokenSample]] = [[] for _ in at]
         held: list[list[TokenSample]] = [[] for _ in at]
+        answers: dict[Place, TokenSample] = {}
         for row in preparation.cache():
+            answers.setdefault((row.stream, row.offset), row)  # the first of a sample is plain
             (rows if row.split == "train" else held)[at[row.stream]].append(row)
         empty = [name for name, found in zip(at, rows, strict=True) if not found]
         if empty:
             raise Refused(
                 f"nothing to train on in {', '.join(empty)}; append samples or leave it out"
             )
-        return rows, held
+        return rows, held, answers
 
     def _save(self, work: Work, snapshot: Snapshot, preparation: Preparation) -> Iterator[Event]:
         yield work.event(phase="saving")

@@ -5,7 +5,7 @@ Events come out; nothing else leaves until the caller saves what was learnt.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,7 @@ class Work:
         space: Space,
         rows: list[list[TokenSample]],
         held: list[list[TokenSample]],
+        answers: Mapping[tuple[str, int], TokenSample],
     ) -> None:
         self.config = config
         self.space = space
@@ -60,7 +61,7 @@ class Work:
             Network(made, model_folder.features(made, space)), self.readout, config
         )
         documents = Documents(space, config.context)
-        self._feed = Feed(documents, rows, config)
+        self._feed = Feed(documents, rows, config, answers)
         self._balance = Balance(config.streams, config.weights)
         self._held = [_held_out(documents, source, found) for source, found in enumerate(held)]
         self._progress = Progress()

@@ -124,7 +124,9 @@ def _trainer(
 def _worker_environment(threads: int, local: bool) -> dict[str, str]:
     interface = {"GLOO_SOCKET_IFNAME": "lo"} if local else {}
     # Passive: threads that wait by spinning made a step four times slower beside another process.
-    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", **interface}
+    # Few arenas and few prepared products: a worker that meets many shapes would keep them all.
+    lean = {"MALLOC_ARENA_MAX": "2", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
+    return {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", **lean, **interface}
 
 
 def _fit(

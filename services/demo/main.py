@@ -44,12 +44,12 @@ JOB = JobConfig(
     weights={"digits": 3.0, "photos": 3.0, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
-    steps=520,
+    steps=740,
     batch_symbols=4032,
     context=192,
     workers=2,
     patience=0,
-    evaluate_every=150,
+    evaluate_every=185,
 )
 """A small network and short sequences: what two cores learn in two minutes. Digits, photos and
 speech are what the figures are of, so they count for more; no early stop, since what is held out

@@ -24,7 +24,7 @@ CAPTIONS_SPOKEN, SENTENCES = 6, 6
 
 CERTAIN = Sampling(greedy=True)
 DRAWING = Sampling(beta=6.0, cut=0.2)
-SPEAKING = Sampling(beta=2.0, cut=0.1)
+SPEAKING = Sampling(beta=6.0, cut=0.2)
 WRITING = Sampling(beta=1.5, cut=0.05)
 
 

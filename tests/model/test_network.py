@@ -96,7 +96,7 @@ def test_what_a_place_or_a_bucket_says_is_heard(preset: Preset) -> None:
         assert heard == (preset == "rank")
 
 
-@pytest.mark.parametrize("rotary", [True, False])  # without it norms have a bias
+@pytest.mark.parametrize("rotary", [True, False])
 def test_every_block_speaks(rotary: bool) -> None:
     """The sum is linear in the blocks: each block's share alone sums to what they say together."""
     features = torch.from_numpy(space().features)

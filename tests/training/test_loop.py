@@ -139,7 +139,7 @@ def test_nothing_held_out_has_no_loss() -> None:
 
 GOLDEN = {
     "rank": [3.65571, 3.64615, 3.61876, 3.56944, 3.48091],
-    "gpt2": [4.06793, 3.84888, 3.65831, 3.48696, 3.30594],
+    "gpt2": [4.06793, 3.84930, 3.66169, 3.49477, 3.32009],
 }
 """Nats per symbol. In float32, by AdamW, and without the codecs' features, which come of k-means:
 so that every processor finds the same."""
