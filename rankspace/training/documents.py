@@ -27,7 +27,7 @@ from rankspace.ranks.vocabulary import Ids
 from rankspace.store.tokens import TokenSample
 
 BRANCHES = 3
-TRUNK_WEIGHT = 0.3
+TRUNK_WEIGHT = 0.15
 TEXT_TRUNK = 0.5
 """How often text is the trunk, to one of media; less where there are more modalities."""
 

@@ -46,10 +46,10 @@ FIT_SAMPLES = 1024
 FIT_VIEWS = 4
 """Most views of one picture that the picture codec learns from."""
 
-PICTURES = ImageConfig(tile=8, codes=2048, dims=32, gists=512)
+PICTURES = ImageConfig(side=30, tile=6, codes=1024, dims=24, gists=256)
 """Few symbols a picture, the first of them its gist: what a small network learns fast."""
 
-ROWS = 8192
+ROWS = 16_384
 """Rows that a stream of few samples is brought up to by views of them."""
 
 VIEWS_MAX = 16

@@ -124,7 +124,7 @@ class Work:
             if asked != "run":
                 yield stopped(asked, self.event(phase="training"))
                 return
-        yield self.event(phase="evaluating", message="final figures")
+        yield self.event(phase="evaluating", progress=1.0, message="final figures")
         self._final()
 
     def _step(self, rank: int, world: int) -> int:

@@ -41,7 +41,7 @@ from services.demo.server import running
 FOLDER = Path(".rankspace/demo")
 JOB = JobConfig(
     streams=sample.STREAMS,
-    weights={"digits": 3.0, "photos": 3.0, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
+    weights={"digits": 3.0, "photos": 3.5, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
     steps=740,
@@ -49,7 +49,7 @@ JOB = JobConfig(
     context=192,
     workers=2,
     patience=0,
-    evaluate_every=185,
+    evaluate_every=370,
 )
 """A small network and short sequences: what two cores learn in two minutes. Digits, photos and
 speech are what the figures are of, so they count for more; no early stop, since what is held out

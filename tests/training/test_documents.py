@@ -133,10 +133,10 @@ def test_media_are_read_more_often_than_they_are_made() -> None:
     random, documents, sample = np.random.default_rng(0), Documents(space(), 300), row(0, ALL)
     trunks = [
         space().vocabulary.modality_of(int(documents.draw(0, sample, random).symbols[0]))
-        for _ in range(600)
+        for _ in range(2400)
     ]
-    share = {name: trunks.count(name) / 600 for name in ("image", "audio", "text")}
-    assert share["image"] == pytest.approx(share["audio"], abs=0.08)
+    share = {name: trunks.count(name) / 2400 for name in ("image", "audio", "text")}
+    assert share["image"] == pytest.approx(share["audio"], abs=0.06)
     assert 0 < share["text"] < 0.7 * share["image"]
 
 

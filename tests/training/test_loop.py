@@ -28,7 +28,7 @@ THREE = CONFIG.model_copy(update={"streams": ("a", "b", "c")})
 
 
 def feed(job: JobConfig = THREE, rows: list[list[TokenSample]] | None = None) -> Feed:
-    return Feed(Documents(space(), CONTEXT), rows or ROWS, job)
+    return Feed(Documents(space(), CONTEXT), rows or ROWS, job, {})
 
 
 def test_the_memory_falls_silent() -> None:

@@ -21,7 +21,7 @@ HELD = [row(seed, KINDS) for seed in range(100, 104)]
 
 def work(config: JobConfig = LONG, held: list[TokenSample] | None = None) -> Work:
     torch.manual_seed(config.seed)
-    return Work(config, space(), [ROWS], [HELD if held is None else held])
+    return Work(config, space(), [ROWS], [HELD if held is None else held], {})
 
 
 def done(work: Work, folder: Path, wish: Callable[[], Wish] = lambda: "run") -> list[Event]:
