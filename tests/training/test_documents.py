@@ -166,3 +166,16 @@ def test_a_branch_that_does_not_fit_is_left_out() -> None:
     document = drawn(1, ("text", "en"), ("text", "ru"), context=20)
     assert len(pieces(document)) == 1
     assert len(document) == 16
+
+
+def test_a_row_is_read_in_its_view_and_answered_as_it_was_sent() -> None:
+    kinds: tuple[Kind, ...] = (("image", ""), ("audio", ""))
+    view, sent = row(1, kinds), row(2, kinds)
+    document = Documents(space(), 200).draw(0, view, np.random.default_rng(0), sent)
+    trunk, branch = pieces(document)
+
+    def ids(sample: TokenSample) -> list[bytes]:
+        return [space().ids(p.modality, p.role, p.symbols).tobytes() for p in sample.parts]
+
+    assert document.symbols[trunk].tobytes() in ids(view)
+    assert document.symbols[branch].tobytes() in ids(sent)
