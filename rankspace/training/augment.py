@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor
 
 TURN, SCALE, SHEAR, SHIFT, BEND = 0.25, 0.18, 0.2, 0.12, 0.08
-BRIGHTNESS, CONTRAST, HUE, NOISE = 0.25, 0.25, 0.06, 0.05
+BRIGHTNESS, CONTRAST, HUE, COLOUR, NOISE = 0.2, 0.2, 0.04, 0.35, 0.05
 YIQ = torch.tensor([[0.299, 0.587, 0.114], [0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
 """Brightness, and two axes of colour that hue turns in."""
 
@@ -56,17 +56,18 @@ def _grids(views: int, side: int, generator: Generator) -> Tensor:
 
 
 def _colour(x: Tensor, generator: Generator) -> Tensor:
-    """[views, N, 3, S, S], each view in another light: brightness, contrast, hue."""
+    """[views, N, 3, S, S], each view in another light: brightness, contrast, hue, colour."""
     light, contrast, hue = _even((3, len(x)), generator)
     mean = x.mean((1, 2, 3, 4), keepdim=True)
     x = (x - mean) * torch.exp(contrast * CONTRAST)[:, None, None, None, None] + mean
     x = x * torch.exp(light * BRIGHTNESS)[:, None, None, None, None]
     turn = math.tau * hue * HUE
     still, none = torch.ones_like(turn), torch.zeros_like(turn)
+    cos, sin = turn.cos() * torch.exp(colour * COLOUR), turn.sin() * torch.exp(colour * COLOUR)
     rows = [
         torch.stack((still, none, none), -1),
-        torch.stack((none, turn.cos(), -turn.sin()), -1),
-        torch.stack((none, turn.sin(), turn.cos()), -1),
+        torch.stack((none, cos, -sin), -1),
+        torch.stack((none, sin, cos), -1),
     ]
     matrix = torch.linalg.inv(YIQ) @ torch.stack(rows, 1) @ YIQ  # [views, 3, 3]
     return torch.einsum("vij,vnjhw->vnihw", matrix, x)

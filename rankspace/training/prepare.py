@@ -52,7 +52,7 @@ PICTURES = ImageConfig(side=30, tile=6, codes=1024, dims=24, gists=256)
 ROWS = 16_384
 """Rows that a stream of few samples is brought up to by views of them."""
 
-VIEWS_MAX = 16
+VIEWS_MAX = 40
 BLOCK = 512  # samples between two reports, and rows between two merges of counts
 
 

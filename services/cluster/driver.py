@@ -18,7 +18,7 @@ import socket
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -44,12 +44,20 @@ GROUP_TIMEOUT = timedelta(minutes=10)
 
 def drive() -> None:
     """Start Ray, then a job for every line of input; take Ray down when the input ends."""
+    settings = json.loads(sys.stdin.readline())
+    with suppress(BrokenPipeError):  # the server is gone: nobody waits for an answer
+        _serve(settings)
+    shutil.rmtree(settings["folder"], ignore_errors=True)
+    os._exit(0)  # threads may still wait for jobs of the Ray that is gone
+
+
+def _serve(settings: dict[str, Any]) -> None:
+    """Answer every line, the first for Ray itself, with what keeps it from running or nothing."""
+    cluster = ClusterConfig.model_validate(settings["cluster"])
+    store = StoreConfig.model_validate_json(json.dumps(settings["store"]))
+    stopping = threading.Event()
     with os.fdopen(os.dup(1), "w", buffering=1) as answers:
         os.dup2(2, 1)  # what Ray prints is for the log
-        settings = json.loads(sys.stdin.readline())
-        cluster = ClusterConfig.model_validate(settings["cluster"])
-        store = StoreConfig.model_validate_json(json.dumps(settings["store"]))
-        stopping = threading.Event()
         with _ray(cluster, settings["folder"]):
             _answer(answers, "")
             for line in sys.stdin:
@@ -60,8 +68,6 @@ def drive() -> None:
                     threading.Thread(target=_fit, args=arguments, daemon=True).start()
                 _answer(answers, trainer if isinstance(trainer, str) else "")
             stopping.set()
-    shutil.rmtree(settings["folder"], ignore_errors=True)
-    os._exit(0)  # threads may still wait for jobs of the Ray that is gone
 
 
 def _answer(answers: TextIO, problem: str) -> None:

@@ -47,7 +47,7 @@ JOB = JobConfig(
     steps=740,
     batch_symbols=4032,
     context=192,
-    workers=2,
+    workers=min(2, os.cpu_count() or 1),
     patience=0,
     evaluate_every=370,
 )

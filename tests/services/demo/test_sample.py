@@ -45,11 +45,11 @@ def test_every_source_has_its_licence_beside_the_data(package: str) -> None:
 
 
 def test_the_streams_hold_what_the_datasheet_counts() -> None:
-    assert kinds("digits") == {("image", "digit"): 2000, ("text", "word"): 2000}
+    assert kinds("digits") == {("image", "digit"): 2400, ("text", "word"): 2400}
     assert kinds("spoken")[("audio", "en")] == kinds("spoken")[("text", "word")] == 10
     assert kinds("spoken")[("audio", "ru")] == kinds("spoken")[("text", "ru")] == 20
-    assert kinds("photos")[("image", "photo")] == kinds("photos")[("audio", "ru")] == 120
-    assert kinds("clips")[("video", "clip")] == 20
+    assert kinds("photos")[("image", "photo")] == kinds("photos")[("audio", "ru")] == 48
+    assert kinds("clips")[("video", "clip")] == 12
     assert kinds("sentences") == {("text", "start"): 1133, ("text", "rest"): 1133}
     datasheet = (FOLDER / "DATASHEET.md").read_text("utf-8")
     for stream in STREAMS:
@@ -67,7 +67,7 @@ def test_no_held_out_image_occurs_in_training() -> None:
 
 def test_digits_are_balanced_in_both_splits() -> None:
     counts = Counter((one.labels["split"], one.labels["digit"]) for one in ALL["digits"])
-    assert set(counts.values()) == {160, 40}
+    assert set(counts.values()) == {200, 40}
 
 
 def test_no_held_out_sentence_and_no_group_of_sentences_is_in_both_splits() -> None:
@@ -96,7 +96,7 @@ def test_ids_are_unique_over_all_streams_and_captions_over_all_photos() -> None:
             for part in one.parts
             if (part.modality, part.role) == ("text", role)
         ]
-        assert len(set(captions)) == len(captions) == 120
+        assert len(set(captions)) == len(captions) == 48
 
 
 def media(part: Part) -> int:
