@@ -57,7 +57,7 @@ def _grids(views: int, side: int, generator: Generator) -> Tensor:
 
 def _colour(x: Tensor, generator: Generator) -> Tensor:
     """[views, N, 3, S, S], each view in another light: brightness, contrast, hue, colour."""
-    light, contrast, hue = _even((3, len(x)), generator)
+    light, contrast, hue, colour = _even((4, len(x)), generator)
     mean = x.mean((1, 2, 3, 4), keepdim=True)
     x = (x - mean) * torch.exp(contrast * CONTRAST)[:, None, None, None, None] + mean
     x = x * torch.exp(light * BRIGHTNESS)[:, None, None, None, None]
