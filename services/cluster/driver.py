@@ -37,6 +37,10 @@ from rankspace.store.store import Store
 from rankspace.training.job import JobConfig
 from services.cluster.config import ClusterConfig
 from services.cluster.performing import fail, perform
+from services.cluster.trainer import end_session
+
+DOWN_S = 8.0
+"""How long Ray may take to come down before all its processes are killed."""
 
 GROUP_TIMEOUT = timedelta(minutes=10)
 """How long a worker waits for another before it takes it for dead."""
@@ -95,7 +99,12 @@ def _ray(cluster: ClusterConfig, folder: str) -> Iterator[None]:
     try:
         yield
     finally:
+        # A Ray that does not come down by itself must not outlive the server.
+        last = threading.Timer(DOWN_S, end_session, (os.getpid(),))
+        last.daemon = True
+        last.start()
         ray.shutdown()
+        last.cancel()
 
 
 def _cpus(cluster: ClusterConfig) -> int:

@@ -135,7 +135,7 @@ class _Driver:
         """Wait until the driver has ended, and see to it that all of its Ray has."""
         while self.runs:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(POLL_S)
-        await asyncio.to_thread(_end_session, self.process.pid)
+        await asyncio.to_thread(end_session, self.process.pid)
         await asyncio.to_thread(self._hang_up)
         self._output.close()
 
@@ -163,7 +163,7 @@ def _spawn(log: Path, folder: Path, local: bool) -> Process:
         )
 
 
-def _end_session(leader: int) -> None:
+def end_session(leader: int) -> None:
     """Kill what is left of a session (on Linux; elsewhere Ray is trusted to end)."""
     for stat in Path("/proc").glob("[0-9]*/stat"):
         # ProcessLookupError: it has ended meanwhile
