@@ -17,6 +17,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -39,8 +40,8 @@ from services.cluster.config import ClusterConfig
 from services.cluster.performing import fail, perform
 from services.cluster.trainer import end_session
 
-DOWN_S = 8.0
-"""How long Ray may take to come down before all its processes are killed."""
+DOWN_S = 5.0
+"""How long Ray may take to come down after its server died before its processes are killed."""
 
 GROUP_TIMEOUT = timedelta(minutes=10)
 """How long a worker waits for another before it takes it for dead."""
@@ -48,11 +49,20 @@ GROUP_TIMEOUT = timedelta(minutes=10)
 
 def drive() -> None:
     """Start Ray, then a job for every line of input; take Ray down when the input ends."""
+    threading.Thread(target=_outlive, args=(os.getppid(),), daemon=True).start()
     settings = json.loads(sys.stdin.readline())
     with suppress(BrokenPipeError):  # the server is gone: nobody waits for an answer
         _serve(settings)
     shutil.rmtree(settings["folder"], ignore_errors=True)
     os._exit(0)  # threads may still wait for jobs of the Ray that is gone
+
+
+def _outlive(server: int) -> None:
+    """Kill all of Ray soon after the server has died, whatever Ray is doing then."""
+    while os.getppid() == server:
+        time.sleep(0.5)
+    time.sleep(DOWN_S)
+    end_session(os.getpid())
 
 
 def _serve(settings: dict[str, Any]) -> None:
@@ -99,12 +109,7 @@ def _ray(cluster: ClusterConfig, folder: str) -> Iterator[None]:
     try:
         yield
     finally:
-        # A Ray that does not come down by itself must not outlive the server.
-        last = threading.Timer(DOWN_S, end_session, (os.getpid(),))
-        last.daemon = True
-        last.start()
         ray.shutdown()
-        last.cancel()
 
 
 def _cpus(cluster: ClusterConfig) -> int:

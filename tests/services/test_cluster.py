@@ -67,7 +67,7 @@ def processes_with(text: str, command: str = "") -> list[int]:
 
 async def nothing_left(folder: Path) -> None:
     """All of Ray knows the token in the store's folder; wait until no such process is there."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(20):
         await until(lambda: not processes_with(f"{folder}/ray"))
 
 
