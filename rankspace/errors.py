@@ -7,18 +7,23 @@
     │   ├── LimitExceeded         well formed, but larger than this service takes
     │   └── InvalidConfig
     ├── NotFound                  no such stream, job, model or alias
+    │   └── Expired               it was kept as long as its stream keeps samples
     ├── AlreadyExists             the name is taken by something else
     │   └── ContentConflict       this offset holds other content
     ├── Refused                   right request, wrong state
     │   ├── OffsetGap             the append is not the next one; `expected` is
     │   ├── StreamFinalized
     │   └── Fenced                a newer writer has taken the stream
-    ├── Denied                    who asks is unknown or may not
+    ├── Denied                    who asks is unknown
+    │   └── Forbidden             who asks is known and may not
     ├── Overloaded                try again after `retry_after_s`
+    │   └── QuotaExceeded         so much and no more of one tenant or stream; `field` names whose
     ├── Cancelled                 stopped because somebody asked
     ├── NotBuilt                  the wire has it, this version does not
     ├── Corrupt                   what is stored is not what was written
+    │   └── Quarantined           it was set aside because of that
     └── Unreachable               the server cannot be reached or went away
+        └── TimedOut              the call was silent, or at work, for longer than the server bears
 
 Raise the leaf; catch the branch. A message says what is wrong and what would be right, in lower
 case and without a full stop. `services.errors` gives every class its gRPC status;
@@ -74,6 +79,10 @@ class NotFound(RankspaceError):
     """No such stream, job, model or alias."""
 
 
+class Expired(NotFound):
+    """The sample was kept for as long as its stream keeps samples."""
+
+
 class AlreadyExists(RankspaceError):
     """The name is taken by something else."""
 
@@ -99,11 +108,19 @@ class Fenced(Refused):
 
 
 class Denied(RankspaceError):
-    """Who asks is unknown or may not."""
+    """Who asks is unknown."""
+
+
+class Forbidden(Denied):
+    """Who asks is known and may not."""
 
 
 class Overloaded(RankspaceError):
     """Try again after `retry_after_s`."""
+
+
+class QuotaExceeded(Overloaded):
+    """So much and no more of one tenant or stream; `field` names whose quota it is."""
 
 
 class Cancelled(RankspaceError):
@@ -118,8 +135,16 @@ class Corrupt(RankspaceError):
     """What is stored is not what was written."""
 
 
+class Quarantined(Corrupt):
+    """What is stored was damaged and has been set aside."""
+
+
 class Unreachable(RankspaceError):
     """The server cannot be reached or went away."""
+
+
+class TimedOut(Unreachable):
+    """The call was silent, or at work, for longer than the server bears."""
 
 
 def tree(root: type[RankspaceError] = RankspaceError) -> Iterator[type[RankspaceError]]:

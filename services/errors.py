@@ -1,7 +1,7 @@
 """How an error of the library ends a call: the one table of gRPC statuses.
 
 The status carries `google.rpc.ErrorInfo` (the class as its reason), `BadRequest` where a field is
-at fault and `RetryInfo` where waiting helps (AIP-193). What nobody raised on purpose is a bug: the
+at fault, `QuotaFailure` where a quota is, and `RetryInfo` where waiting helps (AIP-193). What nobody raised on purpose is a bug: the
 client is told so in one stable sentence, the log gets the traceback.
 """
 
@@ -14,7 +14,7 @@ import structlog
 from google.protobuf.any_pb2 import Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_status import rpc_status
 
@@ -32,6 +32,7 @@ CODES: dict[type[errors.RankspaceError], grpc.StatusCode] = {
     errors.LimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     errors.InvalidConfig: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Expired: grpc.StatusCode.NOT_FOUND,
     errors.AlreadyExists: grpc.StatusCode.ALREADY_EXISTS,
     errors.ContentConflict: grpc.StatusCode.ALREADY_EXISTS,
     errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
@@ -39,11 +40,15 @@ CODES: dict[type[errors.RankspaceError], grpc.StatusCode] = {
     errors.StreamFinalized: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Fenced: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Denied: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,
     errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.QuotaExceeded: grpc.StatusCode.RESOURCE_EXHAUSTED,
     errors.Cancelled: grpc.StatusCode.CANCELLED,
     errors.NotBuilt: grpc.StatusCode.UNIMPLEMENTED,
     errors.Corrupt: grpc.StatusCode.DATA_LOSS,
+    errors.Quarantined: grpc.StatusCode.DATA_LOSS,
     errors.Unreachable: grpc.StatusCode.UNAVAILABLE,
+    errors.TimedOut: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 
 log = structlog.get_logger()
@@ -57,7 +62,10 @@ def problem(error: errors.RankspaceError) -> Problem:
 def details(error: errors.RankspaceError) -> list[Message]:
     """What a program can act on."""
     found: list[Message] = [ErrorInfo(reason=error.reason(), domain=DOMAIN)]
-    if error.field:
+    if error.field and isinstance(error, errors.QuotaExceeded):
+        hit = QuotaFailure.Violation(subject=error.field, description=error.message)
+        found.append(QuotaFailure(violations=[hit]))
+    elif error.field:
         violation = BadRequest.FieldViolation(field=error.field, description=error.message)
         found.append(BadRequest(field_violations=[violation]))
     if error.retry_after_s:

@@ -3,11 +3,11 @@
 import pickle
 
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankspace.errors import RankspaceError, tree
+from rankspace.errors import QuotaExceeded, RankspaceError, tree
 from rankspace.wire.problems import read_problem
 from services.errors import CODES, DOMAIN, problem, status
 
@@ -49,12 +49,15 @@ def test_a_problem_on_the_wire_is_the_error_again(
 @every_class
 def test_a_status_tells_a_program_what_to_do(kind: type[RankspaceError]) -> None:
     ended = status(kind("what is wrong", "batch.samples", 1.5))
-    info, request, retry = ErrorInfo(), BadRequest(), RetryInfo()
-    for packed, detail in zip(ended.details, (info, request, retry), strict=True):
+    info, request, quota, retry = ErrorInfo(), BadRequest(), QuotaFailure(), RetryInfo()
+    fault = quota if kind is QuotaExceeded else request
+    for packed, detail in zip(ended.details, (info, fault, retry), strict=True):
         assert packed.Unpack(detail)
     assert (ended.code, ended.message) == (CODES[kind].value[0], "what is wrong")
     assert (info.reason, info.domain) == (kind.reason(), DOMAIN)
-    assert request.field_violations[0].field == "batch.samples"
+    at_fault = [item.subject for item in quota.violations]
+    at_fault += [item.field for item in request.field_violations]
+    assert at_fault == ["batch.samples"]
     assert retry.retry_delay.ToMilliseconds() == 1500
 
 

@@ -9,12 +9,13 @@ from typing import TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, QuotaFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from rankspace.errors import (
     AlreadyExists,
     Denied,
+    Forbidden,
     InvalidInput,
     LimitExceeded,
     NotBuilt,
@@ -34,7 +35,7 @@ BY_CODE: dict[grpc.StatusCode, type[RankspaceError]] = {
     grpc.StatusCode.CANCELLED: Unreachable,  # not by us: the server went away midway
     grpc.StatusCode.DEADLINE_EXCEEDED: Unreachable,
     grpc.StatusCode.UNAUTHENTICATED: Denied,
-    grpc.StatusCode.PERMISSION_DENIED: Denied,
+    grpc.StatusCode.PERMISSION_DENIED: Forbidden,
     grpc.StatusCode.NOT_FOUND: NotFound,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExists,
     grpc.StatusCode.INVALID_ARGUMENT: InvalidInput,
@@ -53,13 +54,21 @@ def failure(error: grpc.aio.AioRpcError) -> RankspaceError:
     info = _detail(status.details, ErrorInfo)
     if info is None or info.domain != DOMAIN:
         return _by_code(error)
-    request = _detail(status.details, BadRequest)
     retry = _detail(status.details, RetryInfo)
     return BY_REASON.get(info.reason, RankspaceError)(
         status.message,
-        request.field_violations[0].field if request and request.field_violations else "",
+        _field(status),
         retry.retry_delay.ToNanoseconds() / 1e9 if retry else 0.0,
     )
+
+
+def _field(status: Status) -> str:
+    """What is at fault: a field of the request, or whose quota is used up."""
+    request = _detail(status.details, BadRequest)
+    if request and request.field_violations:
+        return request.field_violations[0].field
+    quota = _detail(status.details, QuotaFailure)
+    return quota.violations[0].subject if quota and quota.violations else ""
 
 
 def _by_code(error: grpc.aio.AioRpcError) -> RankspaceError:
