@@ -31,20 +31,28 @@ case and without a full stop. `services.errors` gives every class its gRPC statu
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 
 class RankspaceError(Exception):
     """Base of all errors raised on purpose; anything else is a bug.
 
     Errors cross processes, so they must pickle: every argument goes on to `super().__init__`.
+    `facts` are for programs: names in lower_snake, such as "expected_offset", and their values.
     """
 
-    def __init__(self, message: str, field: str = "", retry_after_s: float = 0.0) -> None:
-        super().__init__(message, field, retry_after_s)
+    def __init__(
+        self,
+        message: str,
+        field: str = "",
+        retry_after_s: float = 0.0,
+        facts: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(message, field, retry_after_s, facts)
         self.message = message
         self.field = field
         self.retry_after_s = retry_after_s
+        self.facts = dict(facts or {})
 
     def __str__(self) -> str:
         return self.message

@@ -1,8 +1,9 @@
 """How an error of the library ends a call: the one table of gRPC statuses.
 
-The status carries `google.rpc.ErrorInfo` (the class as its reason), `BadRequest` where a field is
-at fault, `QuotaFailure` where a quota is, and `RetryInfo` where waiting helps (AIP-193). What nobody raised on purpose is a bug: the
-client is told so in one stable sentence, the log gets the traceback.
+The status carries `google.rpc.ErrorInfo` (the class as its reason, the facts as its metadata),
+`BadRequest` where a field is at fault, `QuotaFailure` where a quota is, and `RetryInfo` where
+waiting helps (AIP-193). What nobody raised on purpose is a bug: the client is told so in one stable
+sentence, the log gets the traceback.
 """
 
 from collections.abc import AsyncIterator
@@ -61,7 +62,7 @@ def problem(error: errors.RankspaceError) -> Problem:
 
 def details(error: errors.RankspaceError) -> list[Message]:
     """What a program can act on."""
-    found: list[Message] = [ErrorInfo(reason=error.reason(), domain=DOMAIN)]
+    found: list[Message] = [ErrorInfo(reason=error.reason(), domain=DOMAIN, metadata=error.facts)]
     if error.field and isinstance(error, errors.QuotaExceeded):
         hit = QuotaFailure.Violation(subject=error.field, description=error.message)
         found.append(QuotaFailure(violations=[hit]))

@@ -16,10 +16,11 @@ every_class = pytest.mark.parametrize("kind", CLASSES)
 some_class = st.sampled_from(CLASSES)
 texts = st.text(max_size=40)
 delays = st.floats(0, 1e6)
+facts = st.dictionaries(texts, texts, max_size=2)
 
 
 def shown(error: RankspaceError) -> tuple[object, ...]:
-    return type(error), error.message, error.field, error.retry_after_s
+    return type(error), error.message, error.field, error.retry_after_s, error.facts
 
 
 def test_every_class_has_a_status() -> None:
@@ -32,17 +33,19 @@ def test_reasons_are_distinct_and_as_aip_193_wants_them() -> None:
     assert all(reason.isascii() and reason.isupper() and len(reason) <= 63 for reason in reasons)
 
 
-@given(kind=some_class, message=texts, field=texts, delay=delays)
-def test_errors_pickle(kind: type[RankspaceError], message: str, field: str, delay: float) -> None:
-    error = kind(message, field, delay)
+@given(kind=some_class, message=texts, field=texts, delay=delays, facts=facts)
+def test_errors_pickle(
+    kind: type[RankspaceError], message: str, field: str, delay: float, facts: dict[str, str]
+) -> None:
+    error = kind(message, field, delay, facts)
     assert shown(pickle.loads(pickle.dumps(error))) == shown(error)  # noqa: S301 — our own bytes
 
 
-@given(kind=some_class, message=texts, field=texts, delay=delays)
+@given(kind=some_class, message=texts, field=texts, delay=delays, facts=facts)
 def test_a_problem_on_the_wire_is_the_error_again(
-    kind: type[RankspaceError], message: str, field: str, delay: float
+    kind: type[RankspaceError], message: str, field: str, delay: float, facts: dict[str, str]
 ) -> None:
-    error = kind(message, field, delay)
+    error = kind(message, field, delay, facts)
     assert shown(read_problem(problem(error))) == shown(error)
 
 

@@ -59,6 +59,7 @@ def failure(error: grpc.aio.AioRpcError) -> RankspaceError:
         status.message,
         _field(status),
         retry.retry_delay.ToNanoseconds() / 1e9 if retry else 0.0,
+        dict(info.metadata),
     )
 
 

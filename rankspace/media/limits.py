@@ -25,7 +25,7 @@ class Limits(Config):
     label_chars_max: int = Field(1024, ge=1)
     """Characters of a label's key, and of its value."""
 
-    part_bytes_max: int = Field(16 * 2**20, ge=1)
+    part_bytes_max: int = Field(64 * 2**20, ge=1)
     """Bytes of one part as sent."""
 
     decoded_bytes_max: int = Field(256 * 2**20, ge=1)

@@ -49,6 +49,9 @@ class Part:
     frames: tuple[Frame, ...] = ()
     """Timed pictures; video with encoding "frames" only."""
 
+    start_us: int = 0
+    """When it began, in microseconds since the sample's event time: the common clock of parts."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

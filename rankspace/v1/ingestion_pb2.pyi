@@ -12,6 +12,10 @@ The contract:
    with the reason, and comes back in `sample_errors`. The offset a client counts is therefore always the number of
    samples it has sent, whatever became of them.
 4. An acknowledged batch is durable in the mode the setup asked for.
+5. A medium may grow: it is begun, filled chunk by chunk and ended by MediaPieces, and then named by a part of a batch.
+   A chunk says its position; it is stored if that is where the medium has come to, and acknowledged again if those bytes
+   are there. Readers and training see the sample when its batch is stored, and never a part of a medium. What a stream
+   holds does not depend on how its media were cut.
 """
 
 from collections import abc as _abc
@@ -69,7 +73,7 @@ class _DurabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Durability
     """The batch is on stable storage: it survives the loss of power."""
     DURABILITY_WRITTEN: _Durability.ValueType  # 2
     """The batch is handed to the operating system: it survives the end of the server's process, not the loss of power.
-    Reserved: a server that has no such mode answers with the stronger one in AppendSetupAck.
+    A server that has no such mode answers with the stronger one in AppendSetupAck.
     """
 
 class Durability(_Durability, metaclass=_DurabilityEnumTypeWrapper):
@@ -81,7 +85,7 @@ DURABILITY_SYNCED: Durability.ValueType  # 1
 """The batch is on stable storage: it survives the loss of power."""
 DURABILITY_WRITTEN: Durability.ValueType  # 2
 """The batch is handed to the operating system: it survives the end of the server's process, not the loss of power.
-Reserved: a server that has no such mode answers with the stronger one in AppendSetupAck.
+A server that has no such mode answers with the stronger one in AppendSetupAck.
 """
 Global___Durability: _TypeAlias = Durability  # noqa: Y015
 
@@ -121,6 +125,9 @@ class Stream(_message.Message):
     WRITER_EPOCH_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    FIRST_KEPT_FIELD_NUMBER: _builtins.int
+    KEPT_BYTES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"streams/{stream}", where {stream} is 1 to 63 characters of a-z 0-9 . _ -, the first a letter or digit."""
     description: _builtins.str
@@ -137,6 +144,10 @@ class Stream(_message.Message):
     """The highest writer epoch seen; see AppendSetup.writer_epoch."""
     digest: _builtins.str
     """SHA-256 chained over all its samples, in lower-case hexadecimal: equal digests, equal streams."""
+    first_kept: _builtins.int
+    """Every sample before this offset has expired."""
+    kept_bytes: _builtins.int
+    """Media bytes of the samples that are still there."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -144,6 +155,10 @@ class Stream(_message.Message):
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For people and programs."""
+
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """How long it keeps samples."""
 
     def __init__(
         self,
@@ -158,14 +173,43 @@ class Stream(_message.Message):
         writer_epoch: _builtins.int = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         digest: _builtins.str = ...,
+        retention: Global___Retention | None = ...,
+        first_kept: _builtins.int = ...,
+        kept_bytes: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "digest", b"digest", "labels", b"labels", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "state", b"state", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "digest", b"digest", "first_kept", b"first_kept", "kept_bytes", b"kept_bytes", "labels", b"labels", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "retention", b"retention", "state", b"state", "writer_epoch", b"writer_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Stream: _TypeAlias = Stream  # noqa: Y015
+
+@_typing.final
+class Retention(_message.Message):
+    """How long a stream keeps samples. What has expired leaves a tombstone with the reason EXPIRED at its offset."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGE_S_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    age_s: _builtins.int
+    """Seconds since a sample was appended; 0: for ever."""
+    bytes: _builtins.int
+    """Media bytes of the newest samples that are kept; 0: all."""
+    def __init__(
+        self,
+        *,
+        age_s: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age_s", b"age_s", "bytes", b"bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Retention: _TypeAlias = Retention  # noqa: Y015
 
 @_typing.final
 class CreateStreamRequest(_message.Message):
@@ -196,13 +240,20 @@ class CreateStreamRequest(_message.Message):
     STREAM_ID_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """The {stream} of its name."""
     description: _builtins.str
     """For people, at most 256 bytes."""
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """For people and programs: at most 32, keys and values of at most 1,024 characters."""
+        """For people and programs: at most 32, keys and values of at most 1,024 characters. "rejects" = "keep" keeps refused
+        samples.
+        """
+
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """How long it keeps samples; absent: for ever."""
 
     def __init__(
         self,
@@ -210,10 +261,11 @@ class CreateStreamRequest(_message.Message):
         stream_id: _builtins.str = ...,
         description: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        retention: Global___Retention | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "retention", b"retention", "stream_id", b"stream_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,6 +396,114 @@ class ListStreamsResponse(_message.Message):
 Global___ListStreamsResponse: _TypeAlias = ListStreamsResponse  # noqa: Y015
 
 @_typing.final
+class UpdateStreamRequest(_message.Message):
+    """Asks to change a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    RETENTION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """"streams/{stream}"."""
+    description: _builtins.str
+    """The new description; absent: the old one."""
+    @_builtins.property
+    def labels(self) -> Global___Labels:
+        """The new labels, all of them; absent: the old ones."""
+
+    @_builtins.property
+    def retention(self) -> Global___Retention:
+        """How long it keeps samples from now on; absent: as before."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str | None = ...,
+        labels: Global___Labels | None = ...,
+        retention: Global___Retention | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "labels", b"labels", "retention", b"retention"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_description", b"_description", "description", b"description", "labels", b"labels", "name", b"name", "retention", b"retention"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__description: _TypeAlias = _typing.Literal["description"]  # noqa: Y015
+    _WhichOneofArgType__description: _TypeAlias = _typing.Literal["_description", b"_description"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__description) -> _WhichOneofReturnType__description | None: ...
+
+Global___UpdateStreamRequest: _TypeAlias = UpdateStreamRequest  # noqa: Y015
+
+@_typing.final
+class Labels(_message.Message):
+    """A set of labels."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class LabelsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """For people and programs: at most 32, keys and values of at most 1,024 characters."""
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["labels", b"labels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Labels: _TypeAlias = Labels  # noqa: Y015
+
+@_typing.final
+class UpdateStreamResponse(_message.Message):
+    """The stream changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def stream(self) -> Global___Stream:
+        """It."""
+
+    def __init__(
+        self,
+        *,
+        stream: Global___Stream | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateStreamResponse: _TypeAlias = UpdateStreamResponse  # noqa: Y015
+
+@_typing.final
 class FinalizeStreamRequest(_message.Message):
     """Asks to close a stream."""
 
@@ -447,7 +607,7 @@ class AppendSamplesRequest(_message.Message):
 
     @_builtins.property
     def piece(self) -> _media_pb2.MediaPiece:
-        """A piece of a medium too large for a batch. Reserved: refused as NOT_BUILT."""
+        """A piece of a medium that grows."""
 
     def __init__(
         self,
@@ -520,8 +680,8 @@ class SampleBatch(_message.Message):
     twice is then stored twice.
     """
     content_hash: _builtins.bytes
-    """SHA-256 over the media bytes of all parts in order (text, data, images of frames; nothing between them), 32 bytes, to
-    be checked on arrival; empty: not checked.
+    """SHA-256 over the media bytes of all parts in order (text, data, images of frames; nothing between them and nothing of
+    growing media, which have their own), 32 bytes, to be checked on arrival; empty: not checked.
     """
     @_builtins.property
     def samples(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Sample]:
@@ -581,10 +741,11 @@ class AppendSamplesResponse(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     CREDITS_FIELD_NUMBER: _builtins.int
     GO_AWAY_FIELD_NUMBER: _builtins.int
+    PIECE_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     NEXT_OFFSET_FIELD_NUMBER: _builtins.int
     batch: _builtins.int
-    """The number of the batch answered, counted from 0 in this call."""
+    """The number of the batch or piece answered, counted from 0 in this call."""
     next_offset: _builtins.int
     """The offset the next batch must carry, as this answer leaves the stream."""
     @_builtins.property
@@ -600,6 +761,11 @@ class AppendSamplesResponse(_message.Message):
         """To a batch: nothing of it is stored. ALREADY_EXISTS, reason CONTENT_CONFLICT: other samples are at its offset.
         OUT_OF_RANGE, OFFSET_GAP: its offset is beyond the end. FAILED_PRECONDITION, STREAM_FINALIZED or FENCED.
         INVALID_ARGUMENT: the batch as a whole is ill-formed. RESOURCE_EXHAUSTED, OVERLOADED: send it again later.
+        NOT_FOUND or FAILED_PRECONDITION, field "batch.samples[i].parts[j].growing": a medium it names is unknown (never begun,
+        expired, or named by another batch some time ago) or has not ended. The metadata of CONTENT_CONFLICT have "offset",
+        "stored_hash", "sent_hash" and "next_offset", those of OFFSET_GAP "expected_offset".
+        To a piece: nothing of it is stored. OUT_OF_RANGE, OFFSET_GAP with "expected_position": bytes are missing before it.
+        ALREADY_EXISTS, CONTENT_CONFLICT: other bytes are there.
         """
 
     @_builtins.property
@@ -610,6 +776,10 @@ class AppendSamplesResponse(_message.Message):
     def go_away(self) -> _problem_pb2.GoAway:
         """To nothing: the server is about to end the call."""
 
+    @_builtins.property
+    def piece(self) -> Global___MediaState:
+        """To a piece: it is durable."""
+
     def __init__(
         self,
         *,
@@ -618,14 +788,15 @@ class AppendSamplesResponse(_message.Message):
         error: _problem_pb2.Problem | None = ...,
         credits: Global___Credits | None = ...,
         go_away: _problem_pb2.GoAway | None = ...,
+        piece: Global___MediaState | None = ...,
         batch: _builtins.int = ...,
         next_offset: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "error", b"error", "go_away", b"go_away", "response", b"response", "result", b"result", "setup_ack", b"setup_ack"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits", "error", b"error", "go_away", b"go_away", "piece", b"piece", "response", b"response", "result", b"result", "setup_ack", b"setup_ack"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "credits", b"credits", "error", b"error", "go_away", b"go_away", "next_offset", b"next_offset", "response", b"response", "result", b"result", "setup_ack", b"setup_ack"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch", b"batch", "credits", b"credits", "error", b"error", "go_away", b"go_away", "next_offset", b"next_offset", "piece", b"piece", "response", b"response", "result", b"result", "setup_ack", b"setup_ack"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["setup_ack", "result", "error", "credits", "go_away"]  # noqa: Y015
+    _WhichOneofReturnType_response: _TypeAlias = _typing.Literal["setup_ack", "result", "error", "credits", "go_away", "piece"]  # noqa: Y015
     _WhichOneofArgType_response: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_response) -> _WhichOneofReturnType_response | None: ...
 
@@ -644,6 +815,9 @@ class AppendSetupAck(_message.Message):
     WRITER_EPOCH_FIELD_NUMBER: _builtins.int
     MESSAGE_BYTES_MAX_FIELD_NUMBER: _builtins.int
     BATCH_SAMPLES_MAX_FIELD_NUMBER: _builtins.int
+    MEDIA_FIELD_NUMBER: _builtins.int
+    GROWING_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    CHUNK_BYTES_MAX_FIELD_NUMBER: _builtins.int
     stream: _builtins.str
     """"streams/{stream}"."""
     next_offset: _builtins.int
@@ -656,9 +830,17 @@ class AppendSetupAck(_message.Message):
     """Largest message, in bytes."""
     batch_samples_max: _builtins.int
     """Most samples in a batch."""
+    growing_bytes_max: _builtins.int
+    """Most bytes of a growing medium, and of all that one batch names together."""
+    chunk_bytes_max: _builtins.int
+    """Most bytes of a chunk."""
     @_builtins.property
     def credits(self) -> Global___Credits:
         """How much may be unanswered at once. A client that sends more is not read until answers have gone out."""
+
+    @_builtins.property
+    def media(self) -> _containers.RepeatedCompositeFieldContainer[Global___MediaState]:
+        """The growing media of the stream that have been begun and neither expired nor been named by a batch."""
 
     def __init__(
         self,
@@ -670,14 +852,51 @@ class AppendSetupAck(_message.Message):
         writer_epoch: _builtins.int = ...,
         message_bytes_max: _builtins.int = ...,
         batch_samples_max: _builtins.int = ...,
+        media: _abc.Iterable[Global___MediaState] | None = ...,
+        growing_bytes_max: _builtins.int = ...,
+        chunk_bytes_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["credits", b"credits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_samples_max", b"batch_samples_max", "credits", b"credits", "durability", b"durability", "message_bytes_max", b"message_bytes_max", "next_offset", b"next_offset", "stream", b"stream", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["batch_samples_max", b"batch_samples_max", "chunk_bytes_max", b"chunk_bytes_max", "credits", b"credits", "durability", b"durability", "growing_bytes_max", b"growing_bytes_max", "media", b"media", "message_bytes_max", b"message_bytes_max", "next_offset", b"next_offset", "stream", b"stream", "writer_epoch", b"writer_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AppendSetupAck: _TypeAlias = AppendSetupAck  # noqa: Y015
+
+@_typing.final
+class MediaState(_message.Message):
+    """How far a growing medium has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEDIA_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    DUPLICATE_FIELD_NUMBER: _builtins.int
+    media_id: _builtins.str
+    """The client's name for it."""
+    position: _builtins.int
+    """Bytes that are durable: where the next chunk goes on."""
+    ended: _builtins.bool
+    """It is whole: batches may name it."""
+    duplicate: _builtins.bool
+    """What was sent was there before."""
+    def __init__(
+        self,
+        *,
+        media_id: _builtins.str = ...,
+        position: _builtins.int = ...,
+        ended: _builtins.bool = ...,
+        duplicate: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "ended", b"ended", "media_id", b"media_id", "position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MediaState: _TypeAlias = MediaState  # noqa: Y015
 
 @_typing.final
 class AppendResult(_message.Message):
@@ -689,12 +908,18 @@ class AppendResult(_message.Message):
     DUPLICATE_FIELD_NUMBER: _builtins.int
     DURABLE_OFFSET_FIELD_NUMBER: _builtins.int
     SAMPLE_ERRORS_FIELD_NUMBER: _builtins.int
+    DURABILITY_FIELD_NUMBER: _builtins.int
+    AT_LEAST_ONCE_FIELD_NUMBER: _builtins.int
     offset: _builtins.int
     """Where its first sample is."""
     duplicate: _builtins.bool
     """It was stored before: this is the answer it had, or would have had."""
     durable_offset: _builtins.int
     """Every sample before this offset is durable as the setup asked."""
+    durability: Global___Durability.ValueType
+    """What `durable_offset` promises: at least what the setup asked for."""
+    at_least_once: _builtins.bool
+    """The batch said no offset: had it been sent before, it is now stored twice."""
     @_builtins.property
     def sample_errors(self) -> _containers.RepeatedCompositeFieldContainer[Global___SampleError]:
         """The samples of this batch that were refused. They keep their offsets, as tombstones."""
@@ -706,10 +931,12 @@ class AppendResult(_message.Message):
         duplicate: _builtins.bool = ...,
         durable_offset: _builtins.int = ...,
         sample_errors: _abc.Iterable[Global___SampleError] | None = ...,
+        durability: Global___Durability.ValueType = ...,
+        at_least_once: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duplicate", b"duplicate", "durable_offset", b"durable_offset", "offset", b"offset", "sample_errors", b"sample_errors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_least_once", b"at_least_once", "duplicate", b"duplicate", "durability", b"durability", "durable_offset", b"durable_offset", "offset", b"offset", "sample_errors", b"sample_errors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -942,3 +1169,207 @@ class RejectedSample(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RejectedSample: _TypeAlias = RejectedSample  # noqa: Y015
+
+@_typing.final
+class ListRejectsRequest(_message.Message):
+    """Asks for a page of refused samples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """"streams/{stream}"."""
+    page_size: _builtins.int
+    """Refused samples on a page, at most 1,000; 0: 100."""
+    page_token: _builtins.str
+    """From the page before; empty: the first page."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRejectsRequest: _TypeAlias = ListRejectsRequest  # noqa: Y015
+
+@_typing.final
+class ListRejectsResponse(_message.Message):
+    """A page of refused samples."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REJECTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """For the next page; empty: this is the last."""
+    @_builtins.property
+    def rejects(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reject]:
+        """They, without their content."""
+
+    def __init__(
+        self,
+        *,
+        rejects: _abc.Iterable[Global___Reject] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "rejects", b"rejects"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRejectsResponse: _TypeAlias = ListRejectsResponse  # noqa: Y015
+
+@_typing.final
+class Reject(_message.Message):
+    """A sample that was refused and is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    SAMPLE_ID_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Its place in the stream, where a tombstone is."""
+    sample_id: _builtins.str
+    """Its own name."""
+    bytes: _builtins.int
+    """Its size on the wire, in bytes."""
+    @_builtins.property
+    def problem(self) -> _problem_pb2.Problem:
+        """Why."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was refused."""
+
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+        sample_id: _builtins.str = ...,
+        problem: _problem_pb2.Problem | None = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+        bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "problem", b"problem"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "offset", b"offset", "problem", b"problem", "sample_id", b"sample_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reject: _TypeAlias = Reject  # noqa: Y015
+
+@_typing.final
+class GetRejectRequest(_message.Message):
+    """Asks for one refused sample."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """"streams/{stream}"."""
+    offset: _builtins.int
+    """Its offset."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRejectRequest: _TypeAlias = GetRejectRequest  # noqa: Y015
+
+@_typing.final
+class GetRejectResponse(_message.Message):
+    """The refused sample."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REJECT_FIELD_NUMBER: _builtins.int
+    SAMPLE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reject(self) -> Global___Reject:
+        """What became of it."""
+
+    @_builtins.property
+    def sample(self) -> _media_pb2.Sample:
+        """The sample as sent; growing media it named have become parts like any other."""
+
+    def __init__(
+        self,
+        *,
+        reject: Global___Reject | None = ...,
+        sample: _media_pb2.Sample | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reject", b"reject", "sample", b"sample"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reject", b"reject", "sample", b"sample"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetRejectResponse: _TypeAlias = GetRejectResponse  # noqa: Y015
+
+@_typing.final
+class RetryRejectRequest(_message.Message):
+    """Asks to append a refused sample anew."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STREAM_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    stream: _builtins.str
+    """"streams/{stream}"."""
+    offset: _builtins.int
+    """Its offset."""
+    def __init__(
+        self,
+        *,
+        stream: _builtins.str = ...,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset", "stream", b"stream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRejectRequest: _TypeAlias = RetryRejectRequest  # noqa: Y015
+
+@_typing.final
+class RetryRejectResponse(_message.Message):
+    """The refused sample is stored."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OFFSET_FIELD_NUMBER: _builtins.int
+    offset: _builtins.int
+    """Where it is now."""
+    def __init__(
+        self,
+        *,
+        offset: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["offset", b"offset"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryRejectResponse: _TypeAlias = RetryRejectResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class IngestionServiceStub:
                 request_serializer=rankspace_dot_v1_dot_ingestion__pb2.ListStreamsRequest.SerializeToString,
                 response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ListStreamsResponse.FromString,
                 _registered_method=True)
+        self.UpdateStream = channel.unary_unary(
+                '/rankspace.v1.IngestionService/UpdateStream',
+                request_serializer=rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamRequest.SerializeToString,
+                response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamResponse.FromString,
+                _registered_method=True)
         self.FinalizeStream = channel.unary_unary(
                 '/rankspace.v1.IngestionService/FinalizeStream',
                 request_serializer=rankspace_dot_v1_dot_ingestion__pb2.FinalizeStreamRequest.SerializeToString,
@@ -69,6 +74,21 @@ class IngestionServiceStub:
                 '/rankspace.v1.IngestionService/ReadSamples',
                 request_serializer=rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesRequest.SerializeToString,
                 response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesResponse.FromString,
+                _registered_method=True)
+        self.ListRejects = channel.unary_unary(
+                '/rankspace.v1.IngestionService/ListRejects',
+                request_serializer=rankspace_dot_v1_dot_ingestion__pb2.ListRejectsRequest.SerializeToString,
+                response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ListRejectsResponse.FromString,
+                _registered_method=True)
+        self.GetReject = channel.unary_unary(
+                '/rankspace.v1.IngestionService/GetReject',
+                request_serializer=rankspace_dot_v1_dot_ingestion__pb2.GetRejectRequest.SerializeToString,
+                response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.GetRejectResponse.FromString,
+                _registered_method=True)
+        self.RetryReject = channel.unary_unary(
+                '/rankspace.v1.IngestionService/RetryReject',
+                request_serializer=rankspace_dot_v1_dot_ingestion__pb2.RetryRejectRequest.SerializeToString,
+                response_deserializer=rankspace_dot_v1_dot_ingestion__pb2.RetryRejectResponse.FromString,
                 _registered_method=True)
 
 
@@ -97,6 +117,13 @@ class IngestionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UpdateStream(self, request, context):
+        """Changes what a stream says of itself and how long it keeps samples. What is not set stays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FinalizeStream(self, request, context):
         """Closes a stream for appending, for good. Doing it again is not an error.
         """
@@ -113,8 +140,8 @@ class IngestionServiceServicer:
 
     def AppendSamples(self, request_iterator, context):
         """Appends batches of samples. The first message is `setup`, answered by `setup_ack`; every later one is a batch, answered
-        in order by one `result` or `error`. Errors of a batch are in-band: the call goes on. It ends when the client closes
-        its side and the last batch is answered.
+        in order by one `result` or `error`, or a piece of a growing medium, answered in order by one `piece` or `error`. Such
+        errors are in-band: the call goes on. It ends when the client closes its side and the last message is answered.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -122,6 +149,29 @@ class IngestionServiceServicer:
 
     def ReadSamples(self, request, context):
         """Reads samples from an offset, and with `follow` goes on as more arrive.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRejects(self, request, context):
+        """Lists the refused samples that are kept, the oldest first. They are kept where the server's config or the label
+        "rejects" = "keep" of the stream says so, within the bounds of the server's config.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReject(self, request, context):
+        """Returns a refused sample as it was sent, and why it was refused.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetryReject(self, request, context):
+        """Appends a refused sample anew at the end of its stream, by the limits of today. It is then kept no longer; if it is
+        refused again, the call fails with the new reason and it is kept. A retry sent twice may append twice.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -145,6 +195,11 @@ def add_IngestionServiceServicer_to_server(servicer, server):
                     request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ListStreamsRequest.FromString,
                     response_serializer=rankspace_dot_v1_dot_ingestion__pb2.ListStreamsResponse.SerializeToString,
             ),
+            'UpdateStream': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateStream,
+                    request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamRequest.FromString,
+                    response_serializer=rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamResponse.SerializeToString,
+            ),
             'FinalizeStream': grpc.unary_unary_rpc_method_handler(
                     servicer.FinalizeStream,
                     request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.FinalizeStreamRequest.FromString,
@@ -164,6 +219,21 @@ def add_IngestionServiceServicer_to_server(servicer, server):
                     servicer.ReadSamples,
                     request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesRequest.FromString,
                     response_serializer=rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesResponse.SerializeToString,
+            ),
+            'ListRejects': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRejects,
+                    request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.ListRejectsRequest.FromString,
+                    response_serializer=rankspace_dot_v1_dot_ingestion__pb2.ListRejectsResponse.SerializeToString,
+            ),
+            'GetReject': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReject,
+                    request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.GetRejectRequest.FromString,
+                    response_serializer=rankspace_dot_v1_dot_ingestion__pb2.GetRejectResponse.SerializeToString,
+            ),
+            'RetryReject': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetryReject,
+                    request_deserializer=rankspace_dot_v1_dot_ingestion__pb2.RetryRejectRequest.FromString,
+                    response_serializer=rankspace_dot_v1_dot_ingestion__pb2.RetryRejectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -248,6 +318,33 @@ class IngestionService:
             '/rankspace.v1.IngestionService/ListStreams',
             rankspace_dot_v1_dot_ingestion__pb2.ListStreamsRequest.SerializeToString,
             rankspace_dot_v1_dot_ingestion__pb2.ListStreamsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rankspace.v1.IngestionService/UpdateStream',
+            rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamRequest.SerializeToString,
+            rankspace_dot_v1_dot_ingestion__pb2.UpdateStreamResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -356,6 +453,87 @@ class IngestionService:
             '/rankspace.v1.IngestionService/ReadSamples',
             rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesRequest.SerializeToString,
             rankspace_dot_v1_dot_ingestion__pb2.ReadSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRejects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rankspace.v1.IngestionService/ListRejects',
+            rankspace_dot_v1_dot_ingestion__pb2.ListRejectsRequest.SerializeToString,
+            rankspace_dot_v1_dot_ingestion__pb2.ListRejectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rankspace.v1.IngestionService/GetReject',
+            rankspace_dot_v1_dot_ingestion__pb2.GetRejectRequest.SerializeToString,
+            rankspace_dot_v1_dot_ingestion__pb2.GetRejectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetryReject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rankspace.v1.IngestionService/RetryReject',
+            rankspace_dot_v1_dot_ingestion__pb2.RetryRejectRequest.SerializeToString,
+            rankspace_dot_v1_dot_ingestion__pb2.RetryRejectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -12,6 +12,10 @@ The contract:
    with the reason, and comes back in `sample_errors`. The offset a client counts is therefore always the number of
    samples it has sent, whatever became of them.
 4. An acknowledged batch is durable in the mode the setup asked for.
+5. A medium may grow: it is begun, filled chunk by chunk and ended by MediaPieces, and then named by a part of a batch.
+   A chunk says its position; it is stored if that is where the medium has come to, and acknowledged again if those bytes
+   are there. Readers and training see the sample when its batch is stored, and never a part of a medium. What a stream
+   holds does not depend on how its media were cut.
 """
 
 from collections import abc as _abc
@@ -50,17 +54,29 @@ class IngestionServiceStub:
     """Returns one stream."""
     ListStreams: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.ListStreamsRequest, _ingestion_pb2.ListStreamsResponse]
     """Lists streams in the order of their names."""
+    UpdateStream: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.UpdateStreamRequest, _ingestion_pb2.UpdateStreamResponse]
+    """Changes what a stream says of itself and how long it keeps samples. What is not set stays."""
     FinalizeStream: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.FinalizeStreamRequest, _ingestion_pb2.FinalizeStreamResponse]
     """Closes a stream for appending, for good. Doing it again is not an error."""
     DeleteStream: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.DeleteStreamRequest, _ingestion_pb2.DeleteStreamResponse]
     """Deletes a stream and its samples. Models trained on it stay."""
     AppendSamples: _grpc.StreamStreamMultiCallable[_ingestion_pb2.AppendSamplesRequest, _ingestion_pb2.AppendSamplesResponse]
     """Appends batches of samples. The first message is `setup`, answered by `setup_ack`; every later one is a batch, answered
-    in order by one `result` or `error`. Errors of a batch are in-band: the call goes on. It ends when the client closes
-    its side and the last batch is answered.
+    in order by one `result` or `error`, or a piece of a growing medium, answered in order by one `piece` or `error`. Such
+    errors are in-band: the call goes on. It ends when the client closes its side and the last message is answered.
     """
     ReadSamples: _grpc.UnaryStreamMultiCallable[_ingestion_pb2.ReadSamplesRequest, _ingestion_pb2.ReadSamplesResponse]
     """Reads samples from an offset, and with `follow` goes on as more arrive."""
+    ListRejects: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.ListRejectsRequest, _ingestion_pb2.ListRejectsResponse]
+    """Lists the refused samples that are kept, the oldest first. They are kept where the server's config or the label
+    "rejects" = "keep" of the stream says so, within the bounds of the server's config.
+    """
+    GetReject: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.GetRejectRequest, _ingestion_pb2.GetRejectResponse]
+    """Returns a refused sample as it was sent, and why it was refused."""
+    RetryReject: _grpc.UnaryUnaryMultiCallable[_ingestion_pb2.RetryRejectRequest, _ingestion_pb2.RetryRejectResponse]
+    """Appends a refused sample anew at the end of its stream, by the limits of today. It is then kept no longer; if it is
+    refused again, the call fails with the new reason and it is kept. A retry sent twice may append twice.
+    """
 
 @_typing.type_check_only
 class IngestionServiceAsyncStub(IngestionServiceStub):
@@ -73,17 +89,29 @@ class IngestionServiceAsyncStub(IngestionServiceStub):
     """Returns one stream."""
     ListStreams: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.ListStreamsRequest, _ingestion_pb2.ListStreamsResponse]  # type: ignore[assignment]
     """Lists streams in the order of their names."""
+    UpdateStream: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.UpdateStreamRequest, _ingestion_pb2.UpdateStreamResponse]  # type: ignore[assignment]
+    """Changes what a stream says of itself and how long it keeps samples. What is not set stays."""
     FinalizeStream: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.FinalizeStreamRequest, _ingestion_pb2.FinalizeStreamResponse]  # type: ignore[assignment]
     """Closes a stream for appending, for good. Doing it again is not an error."""
     DeleteStream: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.DeleteStreamRequest, _ingestion_pb2.DeleteStreamResponse]  # type: ignore[assignment]
     """Deletes a stream and its samples. Models trained on it stay."""
     AppendSamples: _aio.StreamStreamMultiCallable[_ingestion_pb2.AppendSamplesRequest, _ingestion_pb2.AppendSamplesResponse]  # type: ignore[assignment]
     """Appends batches of samples. The first message is `setup`, answered by `setup_ack`; every later one is a batch, answered
-    in order by one `result` or `error`. Errors of a batch are in-band: the call goes on. It ends when the client closes
-    its side and the last batch is answered.
+    in order by one `result` or `error`, or a piece of a growing medium, answered in order by one `piece` or `error`. Such
+    errors are in-band: the call goes on. It ends when the client closes its side and the last message is answered.
     """
     ReadSamples: _aio.UnaryStreamMultiCallable[_ingestion_pb2.ReadSamplesRequest, _ingestion_pb2.ReadSamplesResponse]  # type: ignore[assignment]
     """Reads samples from an offset, and with `follow` goes on as more arrive."""
+    ListRejects: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.ListRejectsRequest, _ingestion_pb2.ListRejectsResponse]  # type: ignore[assignment]
+    """Lists the refused samples that are kept, the oldest first. They are kept where the server's config or the label
+    "rejects" = "keep" of the stream says so, within the bounds of the server's config.
+    """
+    GetReject: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.GetRejectRequest, _ingestion_pb2.GetRejectResponse]  # type: ignore[assignment]
+    """Returns a refused sample as it was sent, and why it was refused."""
+    RetryReject: _aio.UnaryUnaryMultiCallable[_ingestion_pb2.RetryRejectRequest, _ingestion_pb2.RetryRejectResponse]  # type: ignore[assignment]
+    """Appends a refused sample anew at the end of its stream, by the limits of today. It is then kept no longer; if it is
+    refused again, the call fails with the new reason and it is kept. A retry sent twice may append twice.
+    """
 
 class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
     """Streams of samples: make them, append to them, read them."""
@@ -113,6 +141,14 @@ class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists streams in the order of their names."""
 
     @_abc_1.abstractmethod
+    def UpdateStream(
+        self,
+        request: _ingestion_pb2.UpdateStreamRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingestion_pb2.UpdateStreamResponse, _abc.Awaitable[_ingestion_pb2.UpdateStreamResponse]]:
+        """Changes what a stream says of itself and how long it keeps samples. What is not set stays."""
+
+    @_abc_1.abstractmethod
     def FinalizeStream(
         self,
         request: _ingestion_pb2.FinalizeStreamRequest,
@@ -135,8 +171,8 @@ class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingestion_pb2.AppendSamplesResponse], _abc.AsyncIterator[_ingestion_pb2.AppendSamplesResponse]]:
         """Appends batches of samples. The first message is `setup`, answered by `setup_ack`; every later one is a batch, answered
-        in order by one `result` or `error`. Errors of a batch are in-band: the call goes on. It ends when the client closes
-        its side and the last batch is answered.
+        in order by one `result` or `error`, or a piece of a growing medium, answered in order by one `piece` or `error`. Such
+        errors are in-band: the call goes on. It ends when the client closes its side and the last message is answered.
         """
 
     @_abc_1.abstractmethod
@@ -146,5 +182,33 @@ class IngestionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_ingestion_pb2.ReadSamplesResponse], _abc.AsyncIterator[_ingestion_pb2.ReadSamplesResponse]]:
         """Reads samples from an offset, and with `follow` goes on as more arrive."""
+
+    @_abc_1.abstractmethod
+    def ListRejects(
+        self,
+        request: _ingestion_pb2.ListRejectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingestion_pb2.ListRejectsResponse, _abc.Awaitable[_ingestion_pb2.ListRejectsResponse]]:
+        """Lists the refused samples that are kept, the oldest first. They are kept where the server's config or the label
+        "rejects" = "keep" of the stream says so, within the bounds of the server's config.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReject(
+        self,
+        request: _ingestion_pb2.GetRejectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingestion_pb2.GetRejectResponse, _abc.Awaitable[_ingestion_pb2.GetRejectResponse]]:
+        """Returns a refused sample as it was sent, and why it was refused."""
+
+    @_abc_1.abstractmethod
+    def RetryReject(
+        self,
+        request: _ingestion_pb2.RetryRejectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_ingestion_pb2.RetryRejectResponse, _abc.Awaitable[_ingestion_pb2.RetryRejectResponse]]:
+        """Appends a refused sample anew at the end of its stream, by the limits of today. It is then kept no longer; if it is
+        refused again, the call fails with the new reason and it is kept. A retry sent twice may append twice.
+        """
 
 def add_IngestionServiceServicer_to_server(servicer: IngestionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18rankspace/v1/media.proto\x12\x0crankspace.v1\"\xb6\x01\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\x15\n\revent_time_us\x18\x02 \x01(\x03\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.rankspace.v1.Part\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .rankspace.v1.Sample.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xe4\x01\n\x04Part\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\"\n\x04text\x18\x02 \x01(\x0b\x32\x12.rankspace.v1.TextH\x00\x12$\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x13.rankspace.v1.AudioH\x00\x12$\n\x05image\x18\x04 \x01(\x0b\x32\x13.rankspace.v1.ImageH\x00\x12$\n\x05video\x18\x05 \x01(\x0b\x32\x13.rankspace.v1.VideoH\x00\x12-\n\x07growing\x18\x06 \x01(\x0b\x32\x1a.rankspace.v1.GrowingMediaH\x00\x42\t\n\x07\x63ontent\"\x14\n\x04Text\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"b\n\x05\x41udio\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12\x0f\n\x07rate_hz\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\"?\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\"i\n\x05Video\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12(\n\x06\x66rames\x18\x03 \x03(\x0b\x32\x18.rankspace.v1.VideoFrame\",\n\nVideoFrame\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12\r\n\x05image\x18\x02 \x01(\x0c\" \n\x0cGrowingMedia\x12\x10\n\x08media_id\x18\x01 \x01(\t\"\x89\x01\n\nMediaPiece\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12)\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x18.rankspace.v1.MediaBeginH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12%\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x16.rankspace.v1.MediaEndH\x00\x42\x06\n\x04step\"\x91\x01\n\nMediaBegin\x12(\n\x08modality\x18\x01 \x01(\x0e\x32\x16.rankspace.v1.Modality\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07rate_hz\x18\x04 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x05 \x01(\x05\")\n\x08MediaEnd\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c*s\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x11\n\rMODALITY_TEXT\x10\x01\x12\x12\n\x0eMODALITY_AUDIO\x10\x02\x12\x12\n\x0eMODALITY_IMAGE\x10\x03\x12\x12\n\x0eMODALITY_VIDEO\x10\x04*\xb4\x02\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_WAV\x10\x01\x12\x11\n\rENCODING_FLAC\x10\x02\x12\x10\n\x0c\x45NCODING_OGG\x10\x03\x12\x10\n\x0c\x45NCODING_MP3\x10\x04\x12\x11\n\rENCODING_OPUS\x10\x05\x12\x16\n\x12\x45NCODING_PCM_S16LE\x10\x06\x12\x16\n\x12\x45NCODING_PCM_F32LE\x10\x07\x12\x10\n\x0c\x45NCODING_PNG\x10\x08\x12\x11\n\rENCODING_JPEG\x10\t\x12\x11\n\rENCODING_WEBP\x10\n\x12\x10\n\x0c\x45NCODING_GIF\x10\x0b\x12\x10\n\x0c\x45NCODING_MP4\x10\x0c\x12\x11\n\rENCODING_WEBM\x10\r\x12\x13\n\x0f\x45NCODING_FRAMES\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18rankspace/v1/media.proto\x12\x0crankspace.v1\"\xb6\x01\n\x06Sample\x12\x11\n\tsample_id\x18\x01 \x01(\t\x12\x15\n\revent_time_us\x18\x02 \x01(\x03\x12!\n\x05parts\x18\x03 \x03(\x0b\x32\x12.rankspace.v1.Part\x12\x30\n\x06labels\x18\x04 \x03(\x0b\x32 .rankspace.v1.Sample.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xf6\x01\n\x04Part\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\"\n\x04text\x18\x02 \x01(\x0b\x32\x12.rankspace.v1.TextH\x00\x12$\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x13.rankspace.v1.AudioH\x00\x12$\n\x05image\x18\x04 \x01(\x0b\x32\x13.rankspace.v1.ImageH\x00\x12$\n\x05video\x18\x05 \x01(\x0b\x32\x13.rankspace.v1.VideoH\x00\x12-\n\x07growing\x18\x06 \x01(\x0b\x32\x1a.rankspace.v1.GrowingMediaH\x00\x12\x10\n\x08start_us\x18\x07 \x01(\x03\x42\t\n\x07\x63ontent\"\x14\n\x04Text\x12\x0c\n\x04utf8\x18\x01 \x01(\x0c\"b\n\x05\x41udio\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12\x0f\n\x07rate_hz\x18\x03 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x04 \x01(\x05\"?\n\x05Image\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\"i\n\x05Video\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12(\n\x06\x66rames\x18\x03 \x03(\x0b\x32\x18.rankspace.v1.VideoFrame\",\n\nVideoFrame\x12\x0f\n\x07time_us\x18\x01 \x01(\x03\x12\r\n\x05image\x18\x02 \x01(\x0c\" \n\x0cGrowingMedia\x12\x10\n\x08media_id\x18\x01 \x01(\t\"\xca\x01\n\nMediaPiece\x12\x10\n\x08media_id\x18\x01 \x01(\t\x12)\n\x05\x62\x65gin\x18\x02 \x01(\x0b\x32\x18.rankspace.v1.MediaBeginH\x00\x12\x0f\n\x05\x63hunk\x18\x03 \x01(\x0cH\x00\x12%\n\x03\x65nd\x18\x04 \x01(\x0b\x32\x16.rankspace.v1.MediaEndH\x00\x12-\n\x07\x61\x62\x61ndon\x18\x05 \x01(\x0b\x32\x1a.rankspace.v1.MediaAbandonH\x00\x12\x10\n\x08position\x18\x06 \x01(\x03\x42\x06\n\x04step\"\xa8\x01\n\nMediaBegin\x12(\n\x08modality\x18\x01 \x01(\x0e\x32\x16.rankspace.v1.Modality\x12(\n\x08\x65ncoding\x18\x02 \x01(\x0e\x32\x16.rankspace.v1.Encoding\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\x0f\n\x07rate_hz\x18\x04 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x05 \x01(\x05\x12\x15\n\revent_time_us\x18\x06 \x01(\x03\")\n\x08MediaEnd\x12\r\n\x05\x62ytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\x0c\"\x0e\n\x0cMediaAbandon*s\n\x08Modality\x12\x18\n\x14MODALITY_UNSPECIFIED\x10\x00\x12\x11\n\rMODALITY_TEXT\x10\x01\x12\x12\n\x0eMODALITY_AUDIO\x10\x02\x12\x12\n\x0eMODALITY_IMAGE\x10\x03\x12\x12\n\x0eMODALITY_VIDEO\x10\x04*\xb4\x02\n\x08\x45ncoding\x12\x18\n\x14\x45NCODING_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x45NCODING_WAV\x10\x01\x12\x11\n\rENCODING_FLAC\x10\x02\x12\x10\n\x0c\x45NCODING_OGG\x10\x03\x12\x10\n\x0c\x45NCODING_MP3\x10\x04\x12\x11\n\rENCODING_OPUS\x10\x05\x12\x16\n\x12\x45NCODING_PCM_S16LE\x10\x06\x12\x16\n\x12\x45NCODING_PCM_F32LE\x10\x07\x12\x10\n\x0c\x45NCODING_PNG\x10\x08\x12\x11\n\rENCODING_JPEG\x10\t\x12\x11\n\rENCODING_WEBP\x10\n\x12\x10\n\x0c\x45NCODING_GIF\x10\x0b\x12\x10\n\x0c\x45NCODING_MP4\x10\x0c\x12\x11\n\rENCODING_WEBM\x10\r\x12\x13\n\x0f\x45NCODING_FRAMES\x10\x0e\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,32 +33,34 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_SAMPLE_LABELSENTRY']._loaded_options = None
   _globals['_SAMPLE_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_MODALITY']._serialized_start=1163
-  _globals['_MODALITY']._serialized_end=1278
-  _globals['_ENCODING']._serialized_start=1281
-  _globals['_ENCODING']._serialized_end=1589
+  _globals['_MODALITY']._serialized_start=1285
+  _globals['_MODALITY']._serialized_end=1400
+  _globals['_ENCODING']._serialized_start=1403
+  _globals['_ENCODING']._serialized_end=1711
   _globals['_SAMPLE']._serialized_start=43
   _globals['_SAMPLE']._serialized_end=225
   _globals['_SAMPLE_LABELSENTRY']._serialized_start=180
   _globals['_SAMPLE_LABELSENTRY']._serialized_end=225
   _globals['_PART']._serialized_start=228
-  _globals['_PART']._serialized_end=456
-  _globals['_TEXT']._serialized_start=458
-  _globals['_TEXT']._serialized_end=478
-  _globals['_AUDIO']._serialized_start=480
-  _globals['_AUDIO']._serialized_end=578
-  _globals['_IMAGE']._serialized_start=580
-  _globals['_IMAGE']._serialized_end=643
-  _globals['_VIDEO']._serialized_start=645
-  _globals['_VIDEO']._serialized_end=750
-  _globals['_VIDEOFRAME']._serialized_start=752
-  _globals['_VIDEOFRAME']._serialized_end=796
-  _globals['_GROWINGMEDIA']._serialized_start=798
-  _globals['_GROWINGMEDIA']._serialized_end=830
-  _globals['_MEDIAPIECE']._serialized_start=833
-  _globals['_MEDIAPIECE']._serialized_end=970
-  _globals['_MEDIABEGIN']._serialized_start=973
-  _globals['_MEDIABEGIN']._serialized_end=1118
-  _globals['_MEDIAEND']._serialized_start=1120
-  _globals['_MEDIAEND']._serialized_end=1161
+  _globals['_PART']._serialized_end=474
+  _globals['_TEXT']._serialized_start=476
+  _globals['_TEXT']._serialized_end=496
+  _globals['_AUDIO']._serialized_start=498
+  _globals['_AUDIO']._serialized_end=596
+  _globals['_IMAGE']._serialized_start=598
+  _globals['_IMAGE']._serialized_end=661
+  _globals['_VIDEO']._serialized_start=663
+  _globals['_VIDEO']._serialized_end=768
+  _globals['_VIDEOFRAME']._serialized_start=770
+  _globals['_VIDEOFRAME']._serialized_end=814
+  _globals['_GROWINGMEDIA']._serialized_start=816
+  _globals['_GROWINGMEDIA']._serialized_end=848
+  _globals['_MEDIAPIECE']._serialized_start=851
+  _globals['_MEDIAPIECE']._serialized_end=1053
+  _globals['_MEDIABEGIN']._serialized_start=1056
+  _globals['_MEDIABEGIN']._serialized_end=1224
+  _globals['_MEDIAEND']._serialized_start=1226
+  _globals['_MEDIAEND']._serialized_end=1267
+  _globals['_MEDIAABANDON']._serialized_start=1269
+  _globals['_MEDIAABANDON']._serialized_end=1283
 # @@protoc_insertion_point(module_scope)

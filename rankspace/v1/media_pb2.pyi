@@ -198,9 +198,14 @@ class Part(_message.Message):
     IMAGE_FIELD_NUMBER: _builtins.int
     VIDEO_FIELD_NUMBER: _builtins.int
     GROWING_FIELD_NUMBER: _builtins.int
+    START_US_FIELD_NUMBER: _builtins.int
     role: _builtins.str
     """What the part is to its sample, such as "ru", "en", "speech-ru", "word"; at most 64 characters of a-z 0-9 - _.
     Empty: plain. A model learns one kind of part for each modality and role.
+    """
+    start_us: _builtins.int
+    """When it began, in microseconds since its sample's event_time_us: the common clock of sound, frames and text; 0: with
+    the sample, or unknown. Of a growing medium it may be left out: it then follows from MediaBegin.event_time_us.
     """
     @_builtins.property
     def text(self) -> Global___Text:
@@ -220,7 +225,7 @@ class Part(_message.Message):
 
     @_builtins.property
     def growing(self) -> Global___GrowingMedia:
-        """A medium whose bytes were sent before as MediaPieces of the same call. Reserved: refused as NOT_BUILT."""
+        """A medium whose bytes were sent before as MediaPieces to the same stream. In AppendSamples only."""
 
     def __init__(
         self,
@@ -231,10 +236,11 @@ class Part(_message.Message):
         image: Global___Image | None = ...,
         video: Global___Video | None = ...,
         growing: Global___GrowingMedia | None = ...,
+        start_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "content", b"content", "growing", b"growing", "image", b"image", "text", b"text", "video", b"video"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "content", b"content", "growing", b"growing", "image", b"image", "role", b"role", "text", b"text", "video", b"video"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "content", b"content", "growing", b"growing", "image", b"image", "role", b"role", "start_us", b"start_us", "text", b"text", "video", b"video"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["text", "audio", "image", "video", "growing"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
@@ -277,7 +283,7 @@ class Audio(_message.Message):
     RATE_HZ_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The bytes, at most 16 MiB, and at most 600 s once decoded."""
+    """The bytes, at most what fits into a message, and at most 600 s once decoded."""
     encoding: Global___Encoding.ValueType
     """WAV, FLAC, OGG, MP3, OPUS or a PCM; unspecified: recognise the file."""
     rate_hz: _builtins.int
@@ -309,7 +315,7 @@ class Image(_message.Message):
     DATA_FIELD_NUMBER: _builtins.int
     ENCODING_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The bytes, at most 16 MiB, and at most 16 million pixels once decoded."""
+    """The bytes, at most what fits into a message, and at most 16 million pixels once decoded."""
     encoding: Global___Encoding.ValueType
     """PNG, JPEG, WEBP or GIF; unspecified: recognise the file."""
     def __init__(
@@ -336,7 +342,7 @@ class Video(_message.Message):
     ENCODING_FIELD_NUMBER: _builtins.int
     FRAMES_FIELD_NUMBER: _builtins.int
     data: _builtins.bytes
-    """The file's bytes, at most 16 MiB, and at most 60 s once decoded; empty when `frames` are given."""
+    """The file's bytes, at most what fits into a message, and at most 60 s once decoded; empty when `frames` are given."""
     encoding: Global___Encoding.ValueType
     """MP4, WEBM or GIF for a file, FRAMES for timed pictures; unspecified: recognise the file."""
     @_builtins.property
@@ -386,7 +392,9 @@ Global___VideoFrame: _TypeAlias = VideoFrame  # noqa: Y015
 
 @_typing.final
 class GrowingMedia(_message.Message):
-    """A reference to a medium that grew piece by piece in the same call. Reserved for media larger than a message."""
+    """A reference to a medium that grew piece by piece in the same stream, and has ended. It is stored and read back as a part
+    like any other, as if its bytes had been sent in one message.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -408,7 +416,9 @@ Global___GrowingMedia: _TypeAlias = GrowingMedia  # noqa: Y015
 
 @_typing.final
 class MediaPiece(_message.Message):
-    """One piece of a medium too large, or too live, for one message. Reserved: refused as NOT_BUILT."""
+    """One piece of a medium too large, or too live, for one message. Pieces of several media may be mixed with each other and
+    with batches. A piece that is sent again is harmless, in the same call or a later one.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -416,17 +426,27 @@ class MediaPiece(_message.Message):
     BEGIN_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     END_FIELD_NUMBER: _builtins.int
+    ABANDON_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     media_id: _builtins.str
-    """Chosen by the client, 1 to 64 bytes, unique among the media that are open in this call."""
+    """Chosen by the client, 1 to 64 of A-Z a-z 0-9 . _ -, unique among the media of its stream that are open or that a batch
+    has named within the last minute.
+    """
     chunk: _builtins.bytes
-    """The next bytes, at most 1 MiB."""
+    """The next bytes, 1 to 1,048,576."""
+    position: _builtins.int
+    """Of a `chunk`: how many bytes of the medium come before it."""
     @_builtins.property
     def begin(self) -> Global___MediaBegin:
         """The first: what will come. Later `chunk`s fill it."""
 
     @_builtins.property
     def end(self) -> Global___MediaEnd:
-        """The last: the medium is whole."""
+        """The last: the medium is whole, and batches may name it."""
+
+    @_builtins.property
+    def abandon(self) -> Global___MediaAbandon:
+        """Instead of the last: the medium is not wanted any more."""
 
     def __init__(
         self,
@@ -435,12 +455,14 @@ class MediaPiece(_message.Message):
         begin: Global___MediaBegin | None = ...,
         chunk: _builtins.bytes = ...,
         end: Global___MediaEnd | None = ...,
+        abandon: Global___MediaAbandon | None = ...,
+        position: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "chunk", b"chunk", "end", b"end", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "begin", b"begin", "chunk", b"chunk", "end", b"end", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "chunk", b"chunk", "end", b"end", "media_id", b"media_id", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["abandon", b"abandon", "begin", b"begin", "chunk", b"chunk", "end", b"end", "media_id", b"media_id", "position", b"position", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["begin", "chunk", "end"]  # noqa: Y015
+    _WhichOneofReturnType_step: _TypeAlias = _typing.Literal["begin", "chunk", "end", "abandon"]  # noqa: Y015
     _WhichOneofArgType_step: _TypeAlias = _typing.Literal["step", b"step"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_step) -> _WhichOneofReturnType_step | None: ...
 
@@ -457,6 +479,7 @@ class MediaBegin(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     RATE_HZ_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_US_FIELD_NUMBER: _builtins.int
     modality: Global___Modality.ValueType
     """What it is."""
     encoding: Global___Encoding.ValueType
@@ -467,6 +490,10 @@ class MediaBegin(_message.Message):
     """Samples per second and channel; raw PCM only."""
     channels: _builtins.int
     """Interleaved channels; raw PCM only."""
+    event_time_us: _builtins.int
+    """When it began: microseconds since the Unix epoch; 0: unknown. A sample without an event time takes the earliest of its
+    growing media, and each of these parts starts at its own distance from it.
+    """
     def __init__(
         self,
         *,
@@ -475,10 +502,11 @@ class MediaBegin(_message.Message):
         role: _builtins.str = ...,
         rate_hz: _builtins.int = ...,
         channels: _builtins.int = ...,
+        event_time_us: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "encoding", b"encoding", "modality", b"modality", "rate_hz", b"rate_hz", "role", b"role"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channels", b"channels", "encoding", b"encoding", "event_time_us", b"event_time_us", "modality", b"modality", "rate_hz", b"rate_hz", "role", b"role"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -509,3 +537,20 @@ class MediaEnd(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___MediaEnd: _TypeAlias = MediaEnd  # noqa: Y015
+
+@_typing.final
+class MediaAbandon(_message.Message):
+    """The end of a growing medium that is not wanted: what came of it is deleted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MediaAbandon: _TypeAlias = MediaAbandon  # noqa: Y015

@@ -24,15 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arankspace/v1/problem.proto\x12\x0crankspace.v1\"^\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x15\n\rretry_after_s\x18\x05 \x01(\x01\".\n\x06GoAway\x12\x13\n\x0btime_left_s\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1arankspace/v1/problem.proto\x12\x0crankspace.v1\"\xc6\x01\n\x07Problem\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\x12\r\n\x05\x66ield\x18\x04 \x01(\t\x12\x15\n\rretry_after_s\x18\x05 \x01(\x01\x12\x35\n\x08metadata\x18\x06 \x03(\x0b\x32#.rankspace.v1.Problem.MetadataEntry\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\".\n\x06GoAway\x12\x13\n\x0btime_left_s\x18\x01 \x01(\x01\x12\x0f\n\x07message\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'rankspace.v1.problem_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PROBLEM']._serialized_start=44
-  _globals['_PROBLEM']._serialized_end=138
-  _globals['_GOAWAY']._serialized_start=140
-  _globals['_GOAWAY']._serialized_end=186
+  _globals['_PROBLEM_METADATAENTRY']._loaded_options = None
+  _globals['_PROBLEM_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_PROBLEM']._serialized_start=45
+  _globals['_PROBLEM']._serialized_end=243
+  _globals['_PROBLEM_METADATAENTRY']._serialized_start=196
+  _globals['_PROBLEM_METADATAENTRY']._serialized_end=243
+  _globals['_GOAWAY']._serialized_start=245
+  _globals['_GOAWAY']._serialized_end=291
 # @@protoc_insertion_point(module_scope)

@@ -15,10 +15,11 @@ def write_problem(error: RankspaceError, code: int) -> pb.Problem:
         message=error.message,
         field=error.field,
         retry_after_s=error.retry_after_s,
+        metadata=error.facts,
     )
 
 
 def read_problem(message: pb.Problem) -> RankspaceError:
     """The error again; a reason from a newer server becomes the base class."""
     kind = BY_REASON.get(message.reason, RankspaceError)
-    return kind(message.message, message.field, message.retry_after_s)
+    return kind(message.message, message.field, message.retry_after_s, dict(message.metadata))

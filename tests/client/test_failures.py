@@ -28,14 +28,20 @@ def ended(
     message=st.text(min_size=1),
     field=st.text("abc.[0]"),
     retry_after_s=st.sampled_from([0.0, 0.5, 3.0]),
+    facts=st.dictionaries(st.text(), st.text(), max_size=2),
 )
 def test_an_error_comes_back_as_what_was_raised(
-    kind: type[RankspaceError], message: str, field: str, retry_after_s: float
+    kind: type[RankspaceError],
+    message: str,
+    field: str,
+    retry_after_s: float,
+    facts: dict[str, str],
 ) -> None:
-    error = kind(message, field, retry_after_s)
+    error = kind(message, field, retry_after_s, facts)
     found = failure(ended(CODES[kind], message, trailing(error)))
     assert type(found) is kind
     assert (found.message, found.field, found.retry_after_s) == (message, field, retry_after_s)
+    assert found.facts == facts
 
 
 def test_an_error_of_a_newer_server_is_some_error() -> None:
