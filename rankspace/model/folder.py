@@ -11,8 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rankspace.errors import Corrupt
+from rankspace.model.config import NetworkConfig
 from rankspace.model.network import Network
-from rankspace.model.presets import NetworkConfig
 from rankspace.ranks.space import Space
 
 CONFIG, WEIGHTS = "network.json", "network.safetensors"

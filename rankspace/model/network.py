@@ -15,6 +15,7 @@ The last line is model/readout.py, which knows what may come next.
 Source: our formalisation, docs/theory.md definition 4.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -22,11 +23,20 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from rankspace.model.attention import Attention
-from rankspace.model.cache import Cache, LayerCache
-from rankspace.model.feedforward import FeedForward
-from rankspace.model.positions import table
-from rankspace.model.presets import NetworkConfig
+from rankspace.model.block import Block, normed
+from rankspace.model.cache import Cache
+from rankspace.model.config import Kind, NetworkConfig
+from rankspace.model.experts import Experts
+from rankspace.model.memory import Trust
+from rankspace.model.scene import scene
+
+HELD: dict[Kind, str] = {
+    "attention": "attention.log_beta",
+    "gate": "feedforward.log_beta",
+    "router": "log_router",
+    "output": "log_beta",
+}
+"""How the parameter of each kind of beta ends its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,30 +52,6 @@ class Inputs:
 
     times: Int[Tensor, "b t"]
     """Position of the symbol in its own history, from 0."""
-
-
-class Block(nn.Module):
-    """Look back, then think."""
-
-    def __init__(self, config: NetworkConfig) -> None:
-        super().__init__()
-        self.norm1, self.norm2 = _norm(config), _norm(config)
-        self.attention = Attention(config)
-        self.feedforward = FeedForward(config)
-        self.dropout = config.dropout
-
-    def forward(
-        self,
-        x: Float[Tensor, "b t d"],
-        turns: Float[Tensor, "2 b 1 t quarter"] | None,
-        mask: Bool[Tensor, "b 1 t s"] | None,
-        held: LayerCache | None,
-    ) -> Float[Tensor, "b t d"]:
-        x = x + self._drop(self.attention(self.norm1(x), turns, mask, held))
-        return x + self._drop(self.feedforward(self.norm2(x)))
-
-    def _drop(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
-        return F.dropout(x, self.dropout, self.training) if self.dropout else x
 
 
 class Network(nn.Module):
@@ -88,18 +74,22 @@ class Network(nn.Module):
         )
         self.register_buffer("features", table_)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
-        self.norm = _norm(config)
-        self.say = nn.Parameter(torch.ones(config.depth)) if config.all_blocks_speak else None
+        self.norm = normed(config)
+        self.say = nn.Parameter(_voices(config)) if config.all_blocks_speak else None
         self.mouth = nn.Linear(config.width, config.width, bias=False) if config.prior else None
         self.log_beta = nn.Parameter(torch.zeros(())) if config.prior else None
+        self.trust = Trust(config)
         self.reset()
+        for kind in config.hold:
+            for weight in self.held(kind):
+                weight.requires_grad = False
 
     def reset(self) -> None:
         """Draw the birth weights.
 
         Matrices of a block: normal, 0.02 (gpt2) or 1/sqrt(fan in) (rank); those that write into
         the stream are scaled down by sqrt(2L) (gpt2) or zero (rank). The mouth is zero, so the
-        memory alone speaks.
+        memory alone speaks. A dictionary's words are normal, sqrt(2 / D) (Kaiming).
         """
         plain = not self.config.prior
         for name, weight in self.named_parameters():
@@ -107,11 +97,18 @@ class Network(nn.Module):
                 continue
             writes = name.endswith("out.weight")
             std = 0.02 if plain or "blocks" not in name else weight.shape[1] ** -0.5
+            if name.endswith("code.weight"):
+                std = (2 / weight.shape[1]) ** 0.5
             if plain and writes:
                 std /= (2 * self.config.depth) ** 0.5
             nn.init.normal_(weight, std=std)
             if not plain and (writes or name == "mouth.weight"):
                 nn.init.zeros_(weight)
+
+    @property
+    def layers(self) -> tuple[Block, ...]:
+        """The blocks, by their type."""
+        return tuple(block for block in self.blocks if isinstance(block, Block))
 
     def unembedding(self) -> Float[Tensor, "v d"]:
         """What each symbol looks like to the network: tied with the input."""
@@ -140,10 +137,11 @@ class Network(nn.Module):
     ) -> list[Float[Tensor, "b t d"]]:
         """x_1 .. x_L."""
         x = self.read(inputs)
-        turns = table(inputs.times, self.config.head_width) if self.config.rotary else None
+        told = scene(self.config, inputs.times, mask)
+        told.first = x
         out = []
         for layer, block in enumerate(self.blocks):
-            x = block(x, turns, mask, cache.layers[layer] if cache is not None else None)
+            x = block(x, told, cache.layers[layer] if cache is not None else None)
             out.append(x)
         return out
 
@@ -156,21 +154,59 @@ class Network(nn.Module):
             mixed = sum(self._said(state, layer) for layer, state in enumerate(states))
         return self.mouth(mixed) if self.mouth is not None else mixed
 
+    def alone(self, state: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
+        """What would be said if every block said what this one does."""
+        mixed = self.norm(state)
+        if self.say is not None and self.config.speak != "softmax":
+            mixed = mixed * self.say.mean()
+        return self.mouth(mixed) if self.mouth is not None else mixed
+
+    def voices(self) -> Float[Tensor, "l"]:
+        """The weight of each block in what is said."""
+        if self.say is None:
+            return F.one_hot(torch.tensor(len(self.blocks) - 1), len(self.blocks)).float()
+        if self.config.speak == "softmax":
+            return self.say.softmax(0)
+        return self.say / len(self.blocks)
+
     def _said(self, state: Float[Tensor, "*n d"], layer: int) -> Float[Tensor, "*n d"]:
         """a_l norm(x_l) / L."""
         if self.say is None:
             return self.norm(state)
-        weight = self.norm.weight * self.say[layer] / len(self.blocks)
+        if self.config.speak == "softmax":
+            weight = self.norm.weight * self.voices()[layer]
+        else:
+            weight = self.norm.weight * self.say[layer] / len(self.blocks)
+        if self.config.norm == "rms":
+            return F.rms_norm(state, self.norm.normalized_shape, weight, self.norm.eps)
         return F.layer_norm(state, self.norm.normalized_shape, weight)
+
+    def advance(self, progress: float) -> None:
+        """Set what follows from the share of the training that is done: lambda of the noise heads.
+
+        lambda rises by half a cosine, so that what is far and regular is learnt first.
+        """
+        birth, end = self.config.noise_birth, self.config.noise_end
+        for block in self.layers:
+            block.attention.noise = birth + (end - birth) * (1 - math.cos(math.pi * progress)) / 2
+
+    def held(self, kind: Kind) -> list[nn.Parameter]:
+        """The ln beta of a kind, block by block."""
+        found = [(name, weight) for name, weight in self.named_parameters()]
+        if kind == "output":
+            return [weight for name, weight in found if name == HELD[kind]]
+        return [weight for name, weight in found if name.endswith("." + HELD[kind])]
 
     def betas(self) -> dict[str, float]:
         """Every inverse temperature of the network by name; means over heads and channels."""
         found = {"output": 1.0 if self.log_beta is None else float(self.log_beta.detach().exp())}
-        for layer, block in enumerate(self.blocks):
+        for layer, block in enumerate(self.layers):
             for part in ("attention", "feedforward"):
                 log_beta = getattr(block, part).log_beta
                 if log_beta is not None:
                     found[f"{part}/{layer}"] = float(log_beta.detach().exp().mean())
+            if isinstance(block.feedforward, Experts):
+                found[f"router/{layer}"] = float(block.feedforward.log_router.detach().exp())
         return found
 
     def cache(self, capacity: int, batch: int = 1) -> Cache:
@@ -179,5 +215,10 @@ class Network(nn.Module):
         return Cache(self.config.depth, shape, self.embed.weight.dtype)
 
 
-def _norm(config: NetworkConfig) -> nn.LayerNorm:
-    return nn.LayerNorm(config.width, bias=False)
+def _voices(config: NetworkConfig) -> Float[Tensor, "l"]:
+    """a_l at birth."""
+    if config.speak == "softmax":
+        return torch.zeros(config.depth)
+    if config.speak == "last":
+        return F.one_hot(torch.tensor(config.depth - 1), config.depth).float() * config.depth
+    return torch.ones(config.depth)

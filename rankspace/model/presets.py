@@ -1,17 +1,27 @@
-"""The shape of a network, and the presets: what differs between networks is data, not code.
+"""Presets: what differs between networks is data, not code.
 
-`rank` is our formalisation (docs/theory.md, definition 4); `gpt2` is the plain decoder of Radford
-et al. 2019 that any claim is measured against: learned positions, LayerNorm, GELU, one tied
-unembedding of the last block, no statistics.
+| preset | what it is |
+|---|---|
+| rank | our formalisation (docs/theory.md, definition 4) |
+| rank_moe | the same with four experts a block, two of them active, of half the width |
+| gpt2 | the plain decoder of Radford et al. 2019 that any claim is measured against |
+| prism | signal heads minus noise heads on one tied code, then one step of ISTA |
+| crate | the same tied heads without noise, then two steps of ISTA with a decoder of its own |
+
+The last three have no statistics, as they were published: no memory, one voice, no codec features.
+prism follows arXiv 2601.15540 as read at second hand: the assembly and the sparse code are our
+reconstruction. crate is CRATE-alpha, arXiv 2405.20299.
 """
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from rankspace.config import parse
+from rankspace.model.config import NetworkConfig, Shape
 
-from rankspace.config import Config
+__all__ = ["PRESETS", "SIZES", "NetworkConfig", "Preset", "Shape", "Size", "network"]
 
-Preset = Literal["rank", "gpt2"]
+Preset = Literal["rank", "gpt2", "prism", "crate", "rank_moe"]
 Size = Literal["tiny", "small", "base"]
 
 SIZES: dict[Size, tuple[int, int, int]] = {
@@ -21,99 +31,41 @@ SIZES: dict[Size, tuple[int, int, int]] = {
 }
 """Width, depth, heads."""
 
+_PLAIN = {"gated": False, "query_key_norm": False, "all_blocks_speak": False, "prior": False}
+_WHITE = _PLAIN | {"tied": True, "rotary_whole": True}
 
-class NetworkConfig(Config):
-    """Everything that fixes the network's parameters and their meaning."""
-
-    vocabulary: int = Field(gt=1)
-    """Symbols and marks V."""
-
-    width: int = Field(gt=0)
-    """Width D of the stream between blocks."""
-
-    depth: int = Field(gt=0)
-    """Blocks L."""
-
-    heads: int = Field(gt=0)
-    """Attention heads H; must divide `width` into a multiple of four."""
-
-    hidden: int = Field(gt=0)
-    """Width of the feed-forward layer."""
-
-    context: int = Field(gt=0)
-    """Longest sequence; binding only where positions are learned."""
-
-    features: int = Field(default=0, ge=0)
-    """Width F of the codecs' symbol features; 0 leaves them out."""
-
-    places: int = Field(default=1, gt=0)
-    """Places in the codecs' repeating layouts; 1 leaves them out."""
-
-    rank_buckets: int = Field(default=0, ge=0)
-    """Buckets of the shared rank coordinate; 0 leaves it out."""
-
-    rotary: bool = True
-    """Rotary positions; else learned ones."""
-
-    gated: bool = True
-    """Swish-beta gate in the feed-forward layer; else GELU."""
-
-    query_key_norm: bool = True
-    """Normalised queries and keys with a learned inverse temperature per head; else 1/sqrt(K)."""
-
-    all_blocks_speak: bool = True
-    """Every block's state enters the logits; else the last one's alone."""
-
-    prior: bool = True
-    """The memory's ln p0 enters the logits and the network is born silent; else born random."""
-
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of each block's output that is dropped while training."""
-
-    @model_validator(mode="after")
-    def _heads_divide_width(self) -> "NetworkConfig":
-        if self.width % (4 * self.heads):
-            raise ValueError(
-                f"width {self.width} must be a multiple of four times the heads, {self.heads}"
-            )
-        return self
-
-    @property
-    def head_width(self) -> int:
-        """Width K of one head."""
-        return self.width // self.heads
+PRESETS: dict[Preset, dict[str, Any]] = {
+    "rank": {},
+    "rank_moe": {"experts": 4, "active": 2},
+    "gpt2": _PLAIN | {"rotary": False},
+    "prism": _WHITE | {"think": "ista", "rotary_bases": [1e4 * math.pi, 1e4 / math.pi]},
+    "crate": _WHITE | {"think": "alpha"},
+}
+"""Switches that are not at their default."""
 
 
-class Shape(Config):
-    """What the data fix: the same for every preset."""
+def network(preset: Preset, size: Size, shape: Shape, **switches: Any) -> NetworkConfig:
+    """The config of a preset at a size, for data of this shape; `switches` go over all of it.
 
-    vocabulary: int
-    """Symbols and marks V."""
-
-    context: int
-    """Longest sequence."""
-
-    features: int
-    """Width of the codecs' symbol features."""
-
-    places: int
-    """Places in the codecs' repeating layouts."""
-
-    rank_buckets: int
-    """Buckets of the shared rank coordinate."""
-
-
-def network(preset: Preset, size: Size, shape: Shape) -> NetworkConfig:
-    """The config of a preset at a size, for data of this shape."""
+    Raises InvalidConfig naming the switch that does not fit the others.
+    """
     width, depth, heads = SIZES[size]
-    if preset == "gpt2":
-        return NetworkConfig(
-            vocabulary=shape.vocabulary, context=shape.context,
-            width=width, depth=depth, heads=heads, hidden=4 * width,
-            rotary=False, gated=False, query_key_norm=False, all_blocks_speak=False, prior=False,
-        )  # fmt: skip
-    return NetworkConfig(
-        **shape.model_dump(),
-        width=width, depth=depth, heads=heads,
-        hidden=8 * width // 3 // 32 * 32,  # three matrices of the gate weigh what GELU's two do
-    )  # fmt: skip
+    values: dict[str, Any] = {"width": width, "depth": depth, "heads": heads}
+    values |= PRESETS[preset] | switches
+    if preset == "prism":
+        values.setdefault("noise_heads", values["heads"] // 2)
+    values.setdefault("hidden", _hidden(values))
+    fixed = {"vocabulary", "context"} if not values.get("prior", True) else None
+    return parse(NetworkConfig, shape.model_dump(include=fixed) | values)
+
+
+def _hidden(values: dict[str, Any]) -> int:
+    """Width of the feed-forward layer."""
+    width = int(values["width"])
+    if values.get("think", "dense") == "ista":
+        return 2 * width  # overcomplete by R = 2
+    if not values.get("gated", True):
+        return 4 * width
+    # The gate's three matrices weigh what two of 4 D do; of all experts, two are at work.
+    whole = 8 * width // 3 if not values.get("experts", 0) else 4 * width // 3
+    return whole // 32 * 32

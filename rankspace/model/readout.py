@@ -2,6 +2,8 @@
 
     logits = beta_out * ( g * ln p0(.|c) + (1 - g) * ln p0(.) + U m )     over one alphabet only
 
+with other forms of the memory in model/memory.py.
+
 What may stand at a position is known (a shape of sound never follows where a gain must), so no
 symbol of another alphabet is ever scored: the products are smaller, and losses of modalities
 compare. p0 is the memory restricted to the alphabet: p0(s) / sum of p0 over it.
@@ -18,6 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rankspace.model.memory import COUNT_BUCKETS, cap, distilled
 from rankspace.model.network import Network
 from rankspace.ranks.space import Alphabet, Space
 
@@ -48,6 +51,10 @@ class Readout:
         table = space.prior.bigram_table()
         unigram = space.prior.log_unigram()
         self.doors = tuple(_door(each, table, unigram) for each in space.alphabets)
+        seen = space.counts.frequencies(space.vocabulary.size)
+        seen = np.ceil(np.log2(seen + 1)).astype(np.int64).clip(max=COUNT_BUCKETS - 1)
+        self.seen = torch.from_numpy(seen)
+        """[V]: bucket of how often each id was seen."""
 
     def logits(
         self,
@@ -63,20 +70,31 @@ class Readout:
         `mixed` is what the blocks say (Network.mix), `before` the id each position holds, `gate`
         the share g of the memory's context.
         """
-        chosen = self.doors[door]
+        chosen, trust, limit = self.doors[door], network.trust, network.config.soft_cap
         symbols = unembedding[chosen.ids].to(mixed.dtype).T
         if network.log_beta is None:
-            return _product(mixed, symbols).float()
+            return cap(_product(mixed, symbols).float(), limit)
         beta = network.log_beta.exp()  # scaled here and not there: [N, D] is smaller than [N, A]
-        scores = _product(mixed * beta.to(mixed.dtype), symbols)
-        scores = scores + beta * (1.0 - gate) * chosen.unigram
-        return scores + beta * gate * chosen.bigram[before] if gate else scores
+        scores = cap(_product(mixed * beta.to(mixed.dtype), symbols), limit)
+        open_ = trust.openness(gate, self.seen[before])
+        scores = scores + beta * (1.0 - open_) * chosen.unigram
+        if trust.form == "mixture":
+            return trust.mixture(scores, chosen.bigram[before], trust.share(mixed, gate))
+        if isinstance(open_, float) and not open_:
+            return scores
+        return scores + beta * open_ * chosen.bigram[before]
 
     def losses(
         self, logits: Float[Tensor, "n a"], door: int, targets: Int[Tensor, "n"]
     ) -> Float[Tensor, "n"]:
         """-ln p of the target ids, in nats."""
         return F.cross_entropy(logits, self.doors[door].local[targets], reduction="none")
+
+    def imitation(
+        self, logits: Float[Tensor, "n a"], door: int, before: Int[Tensor, "n"]
+    ) -> Float[Tensor, "n"]:
+        """-sum p0 ln p: the loss of who only has to say what the memory says, in nats."""
+        return distilled(logits, self.doors[door].bigram[before])
 
 
 def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:

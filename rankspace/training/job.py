@@ -12,6 +12,9 @@ Phase = Literal[
     "saving", "done",
 ]  # fmt: skip
 
+_NAME = r"^([a-z0-9][a-z0-9-]{0,30}/)?[a-z0-9][a-z0-9-]{0,62}$"
+"""What models and aliases are called; a tenant's name may come before theirs."""
+
 
 class JobConfig(Config):
     """One training job. `size` and `preset` set the network; all else has a default."""
@@ -22,14 +25,14 @@ class JobConfig(Config):
     weights: dict[str, float] = {}
     """How much a stream counts in the mixture before the controller moves it; 1 if not named."""
 
-    model: str = Field(default="model", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    model: str = Field(default="model", pattern=_NAME)
     """Name under which the result is registered."""
 
-    alias: str = Field(default="default", pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$")
+    alias: str = Field(default="default", pattern=f"^$|{_NAME}")
     """Alias that is moved to the result when the job succeeds; empty moves none."""
 
-    preset: Literal["rank", "gpt2"] = "rank"
-    """The network: ours, or the plain baseline."""
+    preset: Literal["rank", "gpt2", "prism", "crate", "rank_moe"] = "rank"
+    """The network: ours, or one that it is measured against."""
 
     size: Literal["tiny", "small", "base"] = "small"
     """The one dial: width, depth, heads and rates follow."""

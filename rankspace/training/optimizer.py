@@ -19,8 +19,14 @@ WARM_UP = 20
 DECAY = 0.5
 """Share of the steps over which rates fall."""
 
-RATES: dict[Preset, tuple[float, float]] = {"rank": (0.05, 7.5e-3), "gpt2": (0.0, 1e-3)}
-"""Of Muon and AdamW; the plain preset has AdamW alone."""
+RATES: dict[Preset, tuple[float, float]] = {
+    "rank": (0.05, 7.5e-3),
+    "rank_moe": (0.05, 7.5e-3),
+    "gpt2": (0.0, 1e-3),
+    "prism": (0.0, 1e-3),
+    "crate": (0.0, 1e-3),
+}
+"""Of Muon and AdamW; the presets without statistics have AdamW alone."""
 
 CLIP = 1.0
 """Most that the gradient's norm may be."""
@@ -34,7 +40,9 @@ class Optimizer:
         inside = [
             (name, weight)
             for name, weight in network.named_parameters()
-            if weight.ndim == 2 and (name.startswith("blocks.") or name == "mouth.weight")
+            if weight.ndim == 2
+            and (name.startswith("blocks.") or name == "mouth.weight")
+            and not name.endswith("router.weight")
         ]
         matrices = dict(inside) if rates[0] else {}
         rest = [w for name, w in network.named_parameters() if name not in matrices]

@@ -1,9 +1,13 @@
 """Small networks over the small world: as they are born, or awake, where nothing is silent."""
 
+from typing import Any, get_args
+
 import numpy as np
+import pytest
 import torch
 
 from rankspace.model import folder
+from rankspace.model.config import Memory
 from rankspace.model.network import Inputs, Network
 from rankspace.model.presets import NetworkConfig, Preset, Shape
 from rankspace.model.presets import network as preset_config
@@ -12,9 +16,34 @@ from rankspace.ranks.space import Reading
 from tests.worlds import space
 
 CONTEXT = 64
+PRESETS = pytest.mark.parametrize("preset", get_args(Preset))
+SWITCHES: dict[str, dict[str, Any]] = {
+    "length_term": {"length_term": True},
+    "length_term alone": {"length_term": True, "query_key_norm": False},
+    "rms": {"norm": "rms"},
+    "tied": {"tied": True},
+    "noise": {"noise_heads": 1, "rotary_bases": [31415.0, 3183.0]},
+    "values": {"value_residual": True},
+    "first": {"first_residual": True},
+    "whole turns": {"rotary_whole": True},
+    "input beta": {"gate_beta": "input"},
+    "squared": {"gated": False, "squared": True},
+    "gelu": {"gated": False},
+    "experts": {"experts": 4, "active": 2},
+    "ista": {"think": "ista", "gated": False},
+    "alpha": {"think": "alpha", "gated": False},
+    "last speaks": {"speak": "last"},
+    "softmax speaks": {"speak": "softmax"},
+    "soft_cap": {"soft_cap": 2.0},
+    "supervise": {"supervise": 0.5},
+    **{name: {"memory": name} for name in get_args(Memory)},
+}
+"""Every switch of the rank preset, by name."""
+
+EVERY_SWITCH = pytest.mark.parametrize("name", SWITCHES)
 
 
-def config(preset: Preset = "rank", width: int = 16) -> NetworkConfig:
+def config(preset: Preset = "rank", width: int = 16, **switches: Any) -> NetworkConfig:
     """The preset over the small world, narrow and two blocks deep."""
     shape = Shape(
         vocabulary=space().vocabulary.size,
@@ -24,19 +53,19 @@ def config(preset: Preset = "rank", width: int = 16) -> NetworkConfig:
         rank_buckets=GRID.buckets,
     )
     small = {"width": width, "depth": 2, "heads": 2, "hidden": 24}
-    return preset_config(preset, "tiny", shape).model_copy(update=small)
+    return preset_config(preset, "tiny", shape, **(small | switches))
 
 
-def born(preset: Preset = "rank", seed: int = 0) -> Network:
+def born(preset: Preset = "rank", seed: int = 0, **switches: Any) -> Network:
     """A network before its first step."""
     torch.manual_seed(seed)
-    made = config(preset)
+    made = config(preset, **switches)
     return Network(made, folder.features(made, space()))
 
 
-def awake(preset: Preset = "rank", seed: int = 0) -> Network:
+def awake(preset: Preset = "rank", seed: int = 0, **switches: Any) -> Network:
     """A network whose every parameter is off its birth value, so that nothing is silent."""
-    return stirred(born(preset, seed))
+    return stirred(born(preset, seed, **switches))
 
 
 def stirred(network: Network) -> Network:

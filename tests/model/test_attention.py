@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rankspace.model.attention import Attention
 from rankspace.model.positions import rotate, table
+from rankspace.model.scene import Scene
 from tests.model.networks import config
 
 
@@ -34,7 +35,7 @@ def test_scores_are_beta_times_the_cosine(seed: int) -> None:
     with torch.no_grad():
         layer.log_beta.normal_()
         # Close, not equal: the norm keeps a little under its root, so a cosine is never quite one.
-        torch.testing.assert_close(layer(x, None, None), by_hand(layer, x), rtol=5e-3, atol=5e-3)
+        torch.testing.assert_close(layer(x, Scene()), by_hand(layer, x), rtol=5e-3, atol=5e-3)
 
 
 def test_beta_grows_sharper_until_one_symbol_is_seen() -> None:
@@ -44,11 +45,11 @@ def test_beta_grows_sharper_until_one_symbol_is_seen() -> None:
         layer.log_beta.fill_(-20.0)
         values = layer.qkv(x).chunk(3, dim=-1)[2]
         means = values.cumsum(1) / torch.arange(1, 6)[:, None]
-        torch.testing.assert_close(layer(x, None, None), layer.out(means), rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(layer(x, Scene()), layer.out(means), rtol=1e-3, atol=1e-4)
         layer.log_beta.fill_(12.0)
-        sharp = layer(x, None, None)
+        sharp = layer(x, Scene())
         layer.log_beta.fill_(14.0)
-        torch.testing.assert_close(layer(x, None, None), sharp, rtol=1e-3, atol=1e-4)
+        torch.testing.assert_close(layer(x, Scene()), sharp, rtol=1e-3, atol=1e-4)
 
 
 def test_the_plain_preset_is_scaled_by_the_root_of_the_head_width() -> None:
@@ -58,7 +59,7 @@ def test_the_plain_preset_is_scaled_by_the_root_of_the_head_width() -> None:
     future = torch.ones(5, 5, dtype=torch.bool).triu(1)
     p = (q @ k.transpose(-1, -2) / 8**0.5).masked_fill(future, -math.inf).softmax(-1)
     told = layer.out((p @ v).transpose(1, 2).flatten(2))
-    torch.testing.assert_close(layer(x, None, None), told, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(layer(x, Scene()), told, rtol=1e-4, atol=1e-5)
 
 
 @given(seed=st.integers(0, 1000), shift=st.integers(0, 500))
@@ -67,7 +68,7 @@ def test_turned_products_depend_on_the_distance_only(seed: int, shift: int) -> N
     q, k = torch.randn(1, 1, 1, 8), torch.randn(1, 1, 1, 8)
 
     def product(early: int, late: int) -> Tensor:
-        one, two = (table(torch.tensor([[time]]), 8) for time in (late, early))
+        one, two = (table(torch.tensor([[time]]), 4) for time in (late, early))
         return (rotate(q, one) * rotate(k, two)).sum()
 
     torch.testing.assert_close(product(3, 10), product(3 + shift, 10 + shift), rtol=1e-3, atol=1e-3)
@@ -75,7 +76,7 @@ def test_turned_products_depend_on_the_distance_only(seed: int, shift: int) -> N
 
 def test_turning_keeps_lengths_and_leaves_half_of_a_head_alone() -> None:
     x = torch.randn(2, 2, 5, 8)
-    turned = rotate(x, table(torch.arange(5).repeat(2, 1), 8))
+    turned = rotate(x, table(torch.arange(5).repeat(2, 1), 4))
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1))
     assert torch.equal(turned[..., 4:], x[..., 4:])
     assert torch.equal(turned[:, :, 0], x[:, :, 0])
@@ -85,7 +86,9 @@ def test_turning_keeps_lengths_and_leaves_half_of_a_head_alone() -> None:
 @pytest.mark.parametrize("name", ["qkv.weight", "out.weight", "log_beta"])
 def test_every_weight_learns(name: str) -> None:
     layer = Attention(config())
-    layer(torch.randn(1, 5, 16), table(torch.arange(5)[None], 8), None).square().sum().backward()
+    layer(
+        torch.randn(1, 5, 16), Scene(turns=table(torch.arange(5)[None], 4))
+    ).square().sum().backward()
     gradient = layer.get_parameter(name).grad
     assert gradient is not None
     assert gradient.abs().sum() > 0

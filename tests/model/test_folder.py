@@ -12,10 +12,8 @@ from rankspace.errors import Corrupt
 from rankspace.model import folder
 from rankspace.model.presets import Preset
 from rankspace.model.readout import Readout
-from tests.model.networks import awake, inputs
+from tests.model.networks import PRESETS, awake, inputs
 from tests.worlds import space
-
-PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
 
 
 @PRESETS

@@ -1,22 +1,34 @@
 """The network: streamed is whole, the past is blind to the future, at birth the memory speaks."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
 from rankspace.errors import LimitExceeded
 from rankspace.media.sample import Modality
+from rankspace.model.config import Kind
 from rankspace.model.network import Inputs, Network
 from rankspace.model.presets import Preset
 from rankspace.ranks.space import Reading
-from tests.model.networks import awake, born, config, cut, inputs, stirred
+from tests.model.networks import (
+    CONTEXT,
+    EVERY_SWITCH,
+    PRESETS,
+    SWITCHES,
+    awake,
+    born,
+    config,
+    cut,
+    inputs,
+    stirred,
+)
 from tests.strategies import cuttings
 from tests.worlds import message, space
-
-PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
 
 
 def readings(seed: int = 0) -> list[Reading]:
@@ -32,6 +44,7 @@ def close(first: list[Tensor], second: list[Tensor]) -> None:
 
 
 @PRESETS
+@settings(max_examples=15)
 @given(data=st.data())
 def test_streamed_in_any_pieces_is_the_same_as_read_whole(
     preset: Preset, data: st.DataObject
@@ -55,6 +68,7 @@ def test_one_symbol_at_a_time_is_the_same_as_read_whole(preset: Preset) -> None:
 
 
 @PRESETS
+@settings(max_examples=15)
 @given(at=st.integers(1, 22), seed=st.integers(1, 1000))
 def test_the_future_never_leaks_into_the_past(preset: Preset, at: int, seed: int) -> None:
     network, one, two = awake(preset), inputs(readings()), inputs(readings(seed))
@@ -68,6 +82,83 @@ def test_the_future_never_leaks_into_the_past(preset: Preset, at: int, seed: int
     close([state[:, :at] for state in network.states(mixed)], before)
     if not torch.equal(one.symbols[:, at:], two.symbols[:, at:]):
         assert not torch.equal(network.states(one)[-1][:, at:], network.states(mixed)[-1][:, at:])
+
+
+@EVERY_SWITCH
+def test_every_switch_streams_and_is_blind_to_the_future(name: str) -> None:
+    network, one, two = awake(**SWITCHES[name]), inputs(readings()), inputs(readings(5))
+    whole, cache, cuts = network.states(one), network.cache(24), (0, 1, 7, 8, 24)
+    pieces = [network.states(cut(one, *pair), cache=cache) for pair in pairwise(cuts)]
+    close([torch.cat(layer, 1) for layer in zip(*pieces, strict=True)], whole)
+    mixed = Inputs(
+        torch.cat((one.symbols[:, :9], two.symbols[:, 9:]), 1),
+        one.places,
+        torch.cat((one.buckets[:, :9], two.buckets[:, 9:]), 1),
+        one.times,
+    )
+    close([state[:, :9] for state in network.states(mixed)], [state[:, :9] for state in whole])
+    assert not torch.equal(network.states(mixed)[-1][:, 9:], whole[-1][:, 9:])
+
+
+NEUTRAL = ("length_term", "values", "first", "input beta", "supervise", "scalar", "counts", "full")
+
+
+@pytest.mark.parametrize("name", NEUTRAL)
+def test_what_is_added_changes_nothing_at_birth(name: str) -> None:
+    """Every weight that both have is given; what is added is at its birth value."""
+    plain, other = born(), born(seed=1, **SWITCHES[name])
+    with torch.no_grad():
+        for key, weight in plain.named_parameters():
+            weight.normal_(std=0.3)
+            other.get_parameter(key).copy_(weight)
+    whole = inputs(readings())
+    if name == "length_term":  # the last of C symbols is where nothing changes
+        whole = cut(whole, 0, 1)
+        whole = Inputs(whole.symbols, whole.places, whole.buckets, whole.times + CONTEXT - 1)
+    close(other.states(whole), plain.states(whole))
+    close([other.mix(other.states(whole))], [plain.mix(plain.states(whole))])
+
+
+def test_each_form_of_voices_says_its_weights() -> None:
+    whole = inputs(readings())
+    for form in ("sum", "last", "softmax"):
+        network = awake(speak=form)
+        states = network.states(whole)
+        assert network.mouth is not None
+        voices = zip(states, network.voices(), strict=True)
+        shares = [network.mouth(network.norm(state) * weight) for state, weight in voices]
+        torch.testing.assert_close(sum(shares), network.mix(states), rtol=1e-4, atol=1e-5)
+    assert born(speak="softmax").voices().tolist() == [0.5, 0.5]
+    assert born(speak="last").voices().tolist() == [0.0, 1.0]
+    assert born("gpt2").voices().tolist() == [0.0, 1.0]
+
+
+def test_a_block_alone_says_what_all_would_say_if_they_were_like_it() -> None:
+    whole = inputs(readings())
+    for name in ("sum", "last", "softmax"):
+        network = awake(speak=name)
+        first = network.states(whole)[0]
+        same = [first] * network.config.depth
+        torch.testing.assert_close(network.alone(first), network.mix(same), rtol=1e-4, atol=1e-5)
+
+
+def test_noise_grows_by_half_a_cosine() -> None:
+    network = born("prism")
+    heard = []
+    for progress in (0.0, 0.25, 0.5, 1.0):
+        network.advance(progress)
+        heard.append(network.layers[0].attention.noise)
+    assert heard == pytest.approx([0.01, 0.01 + 0.09 * (1 - 0.5**0.5) / 2, 0.055, 0.1])
+
+
+@pytest.mark.parametrize("kind", ["attention", "gate", "router", "output"])
+def test_a_beta_that_is_held_does_not_learn(kind: Kind) -> None:
+    network = born("rank_moe" if kind == "router" else "rank", hold={kind: 0.5})
+    held = network.held(kind)
+    assert len(held) == (1 if kind == "output" else 2)
+    assert not any(weight.requires_grad for weight in held)
+    free = [weight for weight in network.parameters() if weight.requires_grad]
+    assert len(free) == len(list(network.parameters())) - len(held)
 
 
 def test_with_turning_positions_only_distance_counts() -> None:
@@ -93,7 +184,7 @@ def test_what_a_place_or_a_bucket_says_is_heard(preset: Preset) -> None:
         Inputs(whole.symbols, whole.places, nothing, whole.times),
     ):
         heard = not torch.equal(network.read(whole), network.read(other))
-        assert heard == (preset == "rank")
+        assert heard == network.config.prior
 
 
 @pytest.mark.parametrize("rotary", [True, False])

@@ -11,13 +11,12 @@ from rankspace.media.sample import Modality
 from rankspace.model.network import Network
 from rankspace.model.presets import Preset
 from rankspace.model.readout import Readout
-from tests.model.networks import awake, born, inputs
+from tests.model.networks import PRESETS, awake, born, inputs
 from tests.worlds import message, messages, space
 
 READOUT = Readout(space())
 DOORS = range(len(space().alphabets))
 DOOR = st.sampled_from(DOORS)
-PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
 
 
 def whole_table(network: Network, mixed: Tensor, before: Tensor, gate: float) -> Tensor:
