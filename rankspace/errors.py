@@ -4,6 +4,7 @@
     ├── InvalidInput              the caller sent what can never work; `field` names the culprit
     │   ├── UnknownModality
     │   ├── MalformedMedia        the bytes are not what they say they are
+    │   ├── DecodeFailed          a decoder died of it, or was stopped
     │   ├── LimitExceeded         well formed, but larger than this service takes
     │   └── InvalidConfig
     ├── NotFound                  no such stream, job, model or alias
@@ -73,6 +74,10 @@ class UnknownModality(InvalidInput):
 
 class MalformedMedia(InvalidInput):
     """The bytes are not what they say they are."""
+
+
+class DecodeFailed(InvalidInput):
+    """A decoder died of these bytes, or used up its time or memory."""
 
 
 class LimitExceeded(InvalidInput):

@@ -30,6 +30,7 @@ CODES: dict[type[errors.RankspaceError], grpc.StatusCode] = {
     errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
     errors.UnknownModality: grpc.StatusCode.INVALID_ARGUMENT,
     errors.MalformedMedia: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.DecodeFailed: grpc.StatusCode.INVALID_ARGUMENT,
     errors.LimitExceeded: grpc.StatusCode.INVALID_ARGUMENT,
     errors.InvalidConfig: grpc.StatusCode.INVALID_ARGUMENT,
     errors.NotFound: grpc.StatusCode.NOT_FOUND,

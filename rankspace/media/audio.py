@@ -26,6 +26,9 @@ from rankspace.media.sample import Part
 
 _BLOCK = 1 << 15
 _SNDFILE = {"wav": ("WAV", "WAVEX"), "ogg": ("OGG",)}
+_CHUNKS_MAX = 10_000
+"""Chunks before the samples of a wav; a real one has some five."""
+
 _OPEN_ENDED = 0x7FFF_0000
 """A wav that is written as it is recorded cannot know its length and says "very long"."""
 
@@ -176,7 +179,9 @@ def _gathered(frames: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.floa
 def _check_riff(data: bytes) -> None:
     """Refuse a wav whose samples end before its header says so; libsndfile would not tell."""
     at = 12
-    while at + 8 <= len(data):
+    for _ in range(_CHUNKS_MAX):
+        if at + 8 > len(data):
+            break
         name, size = struct.unpack_from("<4sI", data, at)
         if name == b"data":
             if len(data) - at - 8 < size < _OPEN_ENDED:

@@ -48,6 +48,8 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 _ORIENTATION = 0x0112
+_SEGMENTS_MAX = 10_000
+"""Steps to the size of a jpeg; a real one takes some ten. It may hold millions of empty ones."""
 
 
 def probe(part: Part, limits: Limits) -> Probe:
@@ -114,7 +116,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
     at = 2
-    while True:
+    for _ in range(_SEGMENTS_MAX):
         mark, kind = struct.unpack_from("BB", data, at)
         if mark != 0xFF:
             raise MalformedMedia("the jpeg is damaged in its header", "data")
@@ -127,6 +129,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
             at += 2
         else:
             at += 2 + struct.unpack_from(">H", data, at + 2)[0]
+    raise MalformedMedia("the jpeg has no size within its first 10,000 segments", "data")
 
 
 _SIZES: Mapping[str, Callable[[bytes], tuple[int, int]]] = MappingProxyType(

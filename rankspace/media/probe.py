@@ -1,7 +1,8 @@
 """Whether a sample is taken: its form, and what the headers of its parts promise.
 
 Cheap enough for every sample at the door: text is checked whole, of other media only the header is
-read. A part that passes may still turn out damaged when it is decoded.
+read. A part that passes may still turn out damaged when it is decoded. Form is told without any
+decoder, and headers are not: a server has them read where a decoder may die.
 """
 
 import re
@@ -31,6 +32,18 @@ def probe(part: Part, limits: Limits) -> Probe:
 
 def check(sample: Sample, limits: Limits) -> tuple[Probe, ...]:
     """The probes of a sample's parts; an error's `field` is as in "parts[1].data"."""
+    check_form(sample, limits)
+    found = []
+    for at, part in enumerate(sample.parts):
+        try:
+            found.append(probe(part, limits))
+        except InvalidInput as error:
+            raise placed(error, at) from error
+    return tuple(found)
+
+
+def check_form(sample: Sample, limits: Limits) -> None:
+    """All that can be told without a decoder: texts are checked whole, media by their outside."""
     _check_id(sample.sample_id, limits)
     _check_labels(sample.labels, limits)
     if not 0 <= sample.event_time_us < _YEAR_9999_US:
@@ -38,16 +51,29 @@ def check(sample: Sample, limits: Limits) -> tuple[Probe, ...]:
     if not sample.parts:
         raise MalformedMedia("a sample has at least one part", "parts")
     bounded("parts", len(sample.parts), limits.parts_per_sample_max, "parts")
-    return tuple(_check_part(at, part, limits) for at, part in enumerate(sample.parts))
+    for at, part in enumerate(sample.parts):
+        try:
+            _check_outside(part, limits)
+        except InvalidInput as error:
+            raise placed(error, at) from error
 
 
-def _check_part(at: int, part: Part, limits: Limits) -> Probe:
-    try:
-        if not _ROLE.match(part.role):
-            raise MalformedMedia("a role is at most 64 characters of a-z 0-9 - _", "role")
-        return probe(part, limits)
-    except InvalidInput as error:
-        raise type(error)(error.message, f"parts[{at}].{error.field}") from error
+def placed(error: InvalidInput, at: int) -> InvalidInput:
+    """What is wrong with a part, said of the sample whose part it is."""
+    return type(error)(error.message, f"parts[{at}].{error.field}")
+
+
+def _check_outside(part: Part, limits: Limits) -> None:
+    if not _ROLE.match(part.role):
+        raise MalformedMedia("a role is at most 64 characters of a-z 0-9 - _", "role")
+    encoding = encoding_of(part)
+    _check_fields(part, encoding)
+    if part.modality == "text":
+        text.decode(part, limits)
+    elif encoding == "frames":
+        video.check_times(part.frames, limits)
+    else:
+        bounded("bytes in the part", len(part.data), limits.part_bytes_max)
 
 
 def _check_fields(part: Part, encoding: str) -> None:

@@ -125,7 +125,10 @@ def _shrunk(frame: VideoFrame, limits: Limits) -> Pixels:
     """The frame's pixels, scaled down with its aspect kept if they are too many."""
     share = min(1.0, sqrt(limits.video_kept_pixels_max / (frame.width * frame.height)))
     width, height = max(1, floor(share * frame.width)), max(1, floor(share * frame.height))
-    pixels = frame.to_ndarray(width=width, height=height, format="rgb24", interpolation="AREA")
+    # One thread here too: where media are decoded, no second one may be started.
+    pixels = frame.to_ndarray(
+        width=width, height=height, format="rgb24", interpolation="AREA", threads=1
+    )
     return pixels.astype(np.uint8, copy=False)
 
 
@@ -204,7 +207,7 @@ class _Ear:
 
 def _probe_frames(part: Part, limits: Limits) -> Probe:
     """Timed pictures: every picture's header is read."""
-    _check_times(part.frames, limits)
+    check_times(part.frames, limits)
     sizes = [_picture_probe(at, frame, limits) for at, frame in enumerate(part.frames)]
     first = sizes[0]
     if any((size.width, size.height) != (first.width, first.height) for size in sizes):
@@ -222,7 +225,8 @@ def _probe_frames(part: Part, limits: Limits) -> Probe:
     )
 
 
-def _check_times(frames: tuple[Frame, ...], limits: Limits) -> None:
+def check_times(frames: tuple[Frame, ...], limits: Limits) -> None:
+    """Raise unless so many pictures at such times are taken."""
     if not frames:
         raise MalformedMedia("the video holds no frames", "frames")
     bounded("frames", len(frames), limits.video_frames_max, "frames")

@@ -1,0 +1,171 @@
+"""The server's side of one process that decodes: started, asked under a deadline, ended.
+
+It starts from a bare interpreter, never by a fork of the server: nothing of the server's memory,
+environment, threads or open files is in it.
+"""
+
+import mmap
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from rankspace.errors import Overloaded
+from rankspace.media.limits import Limits
+from services.sandbox.config import SandboxConfig
+from services.sandbox.confine import PROTECTIONS
+from services.sandbox.messages import Nonsense, length, packed, unpacked
+
+_KEPT_BYTES = 4 << 20
+"""So much of the shared memory is kept for the next question; what lies beyond is given back."""
+
+
+class Died(Exception):
+    """The process has ended, or said what none of ours would, or nothing in time."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__(how)
+        self.how = how
+        """"time" if it computed or waited for too long, else "fault"."""
+
+
+class Worker:
+    """One process. Use from one thread at a time; after `Died` only `end` it."""
+
+    def __init__(self, config: SandboxConfig, limits: Limits) -> None:
+        self.fresh = True
+        """Nobody's media have been in it yet."""
+
+        self.size = _memory_bytes(limits)
+        memory = _memory(self.size)
+        ours, theirs = socket.socketpair()
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", "from services.sandbox.worker import main; main()"],
+                stdin=theirs.fileno(),
+                stdout=memory,
+                cwd="/",
+                env=_environment(),
+                start_new_session=True,  # Ctrl-C is for the server
+            )
+            self.media = memoryview(mmap.mmap(memory, self.size))
+        except OSError as error:
+            ours.close()
+            raise _cannot_start() from error
+        finally:
+            theirs.close()
+            os.close(memory)
+        self._socket = ours
+        self.protections = self._begin(config, limits)
+
+    def ask(self, question: object, media: Iterable[bytes], seconds: float) -> Any:
+        """Put media into the shared memory, ask, and wait for the answer. Raises Died."""
+        self.fresh = False
+        at = 0
+        for data in media:
+            self.media[at : at + len(data)] = data
+            at += len(data)
+        return self._exchange(question, seconds)
+
+    def forget(self, size: int) -> None:
+        """Give back what the last question used of the shared memory, if it was much."""
+        arena = self.media.obj
+        if size > _KEPT_BYTES and isinstance(arena, mmap.mmap) and hasattr(mmap, "MADV_REMOVE"):
+            arena.madvise(mmap.MADV_REMOVE, 0, self.size)
+
+    def end(self) -> None:
+        """Kill the process and free what was shared with it."""
+        self._process.kill()
+        self._process.wait()
+        self._socket.close()
+        arena = self.media.obj
+        self.media.release()
+        with suppress(BufferError):  # somebody still looks at the answer; freed when they let go
+            if isinstance(arena, mmap.mmap):
+                arena.close()
+
+    def _begin(self, config: SandboxConfig, limits: Limits) -> tuple[str, ...]:
+        setup = {
+            "parent": os.getpid(),
+            "limits": limits.model_dump(mode="json"),
+            "config": config.model_dump(mode="json"),
+            "bytes": self.size,
+        }
+        try:
+            match self._exchange(setup, config.start_s):
+                case {"protections": [*names]}:
+                    return tuple(name for name in PROTECTIONS if name in names)
+        except Died:
+            self.end()
+            raise _cannot_start() from None
+        self.end()
+        raise _cannot_start()
+
+    def _exchange(self, message: object, seconds: float) -> Any:
+        until = time.monotonic() + seconds
+        try:
+            self._socket.settimeout(seconds)
+            self._socket.sendall(packed(message))
+            return unpacked(self._read(length(self._read(4, until)), until))
+        except TimeoutError:
+            raise Died("time") from None
+        except (Nonsense, OSError):
+            raise Died(self._how()) from None
+
+    def _read(self, size: int, until: float) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            self._socket.settimeout(max(0.001, until - time.monotonic()))
+            more = self._socket.recv(size - len(data))
+            if not more:
+                raise ConnectionError
+            data += more
+        return bytes(data)
+
+    def _how(self) -> str:
+        """Why it has gone silent: the kernel ends it with SIGXCPU when its time is used up."""
+        with suppress(subprocess.TimeoutExpired):
+            if self._process.wait(1) == -signal.SIGXCPU:
+                return "time"
+        return "fault"
+
+
+def _memory_bytes(limits: Limits) -> int:
+    """Room for any part as sent, and for any once decoded: frames and the sound beside them."""
+    sound = 4 * 16_000 * int(limits.video_seconds_max + 1) * 2
+    most = max(limits.part_bytes_max, limits.decoded_bytes_max + sound)
+    return -(-most // mmap.PAGESIZE) * mmap.PAGESIZE
+
+
+def _memory(size: int) -> int:
+    """A file of this size that lies in memory; pages exist once they are written to.
+
+    On Linux it is sealed: who shrank it would crash whoever reads it.
+    """
+    if sys.platform != "linux":
+        with tempfile.TemporaryFile() as file:
+            os.ftruncate(file.fileno(), size)
+            return os.dup(file.fileno())
+    import fcntl
+
+    memory = os.memfd_create("media", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, size)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW)
+    return memory
+
+
+def _environment() -> dict[str, str]:
+    """None of the server's: its settings may hold secrets. One thread, where libraries ask."""
+    threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    return {"PYTHONPATH": str(Path(__file__).parents[2]), "LC_ALL": "C.UTF-8", **threads}
+
+
+def _cannot_start() -> Overloaded:
+    return Overloaded("no process to decode media in could be started; come again", "", 1.0)
