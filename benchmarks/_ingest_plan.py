@@ -1,0 +1,141 @@
+"""The rows of `benchmarks.ingest`: who is loaded with what, in which order, how often."""
+
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks import _ingest_servers as servers
+from benchmarks._ingest_lanes import Grpc, Lane, Postgres, Redis, emptied
+from benchmarks._ingest_load import Tally, closed, load
+from benchmarks._ingest_messages import Batch, drawn
+
+WINDOW = 4
+BAR_CONNECTIONS = 8
+LANES: dict[str, Callable[[], Lane]] = {
+    "echo": lambda: Grpc(WINDOW, ours=False),
+    "rankspace": lambda: Grpc(WINDOW, ours=True),
+    "redis": Redis,
+    "postgres": Postgres,
+    "full echo": lambda: Grpc(WINDOW, ours=False, back=True),
+    "window 1": lambda: Grpc(1, ours=True),
+}
+NEEDS = {"redis": "redis-server", "postgres": "postgres"}
+HOSTS = {"full echo": "echo", "window 1": "rankspace"}
+"""Ways to load a server that another row has started."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of the table."""
+
+    contender: str
+    kind: str
+    connections: int
+    batched: bool = True
+
+    def __str__(self) -> str:
+        way = "" if self.batched else ", one by one"
+        return f"{self.contender} | {self.kind}{way} | {self.connections}"
+
+
+@dataclass
+class Plan:
+    """What is measured, and for how long."""
+
+    kinds: list[str]
+    connections: list[int]
+    contenders: list[str]
+    warm_s: float
+    seconds: float
+    repeats: int
+    sizes: list[int]
+    rounds: int
+    profile: Path | None
+    found: dict[Cell, list[Tally]] = field(default_factory=dict)
+    paced: dict[str, Tally] = field(default_factory=dict)
+    """At half of what was taken, by kind."""
+
+    grown: dict[int, float] = field(default_factory=dict)
+    """Microseconds a sample, by the size of the stream."""
+
+    disk: dict[int, float] = field(default_factory=dict)
+    """MB/s of the disk, by the bytes between two syncs."""
+
+    def median(self, cell: Cell) -> Tally | None:
+        """The run in the middle."""
+        runs = sorted(self.found.get(cell, ()), key=lambda tally: tally.mb_s)
+        return runs[len(runs) // 2] if runs else None
+
+
+def cells(plan: Plan, kind: str) -> Iterator[Cell]:
+    """Contenders in turn, so that what else the machine does hits all alike."""
+    for connections in plan.connections:
+        bar = connections == BAR_CONNECTIONS
+        for _ in range(plan.repeats if bar and kind != "audio" else 1):
+            yield from (Cell(name, kind, connections) for name in plan.contenders)
+        if bar:
+            yield from (Cell(name, kind, connections) for name in HOSTS)
+            if kind in ("text", "image"):
+                yield from (Cell(name, kind, connections, False) for name in plan.contenders)
+
+
+async def measure(plan: Plan, kind: str, folder: Path) -> None:
+    """All rows of one kind of media, on servers that start empty."""
+    with started(plan, folder) as running:
+        for cell in cells(plan, kind):
+            host = HOSTS.get(cell.contender, cell.contender)
+            if host in running:
+                tally = await run(plan, cell, running[host])
+                plan.found.setdefault(cell, []).append(tally)
+                told(f"{cell}: {tally.mb_s:.1f} MB/s, {tally.samples_s:.0f} samples/s")
+        full = plan.median(Cell("rankspace", kind, BAR_CONNECTIONS))
+        if full:
+            half = full.mb_s * 1e6 / Batch(drawn(kind)).bytes / 2
+            cell = Cell("rankspace", kind, BAR_CONNECTIONS)
+            plan.paced[kind] = await run(plan, cell, running["rankspace"], half)
+
+
+async def run(plan: Plan, cell: Cell, server: servers.Server, batches_s: float = 0) -> Tally:
+    """One row once; at so many batches a second, if told so."""
+    await emptied(cell.contender, server.address)
+    batch = Batch(drawn(cell.kind, cell.batched))
+    number = sum(map(len, plan.found.values()))
+    stream = f"{cell.kind}-{number}-{'paced' if batches_s else 'full'}"
+    loaded = await load(server, LANES[cell.contender], cell.connections, batch, stream)
+    try:
+        if batches_s:
+            return await loaded.paced(batches_s, plan.warm_s, 2 * plan.seconds)
+        return await loaded.full(plan.warm_s, plan.seconds)
+    finally:
+        await closed(loaded)
+
+
+@contextmanager
+def started(plan: Plan, folder: Path) -> Iterator[dict[str, servers.Server]]:
+    """The contenders that are installed, each in a folder of its own; removed afterwards."""
+    starts = {
+        "echo": servers.echo,
+        "rankspace": lambda place: servers.rankspace(place, plan.profile),
+        "redis": servers.redis,
+        "postgres": servers.postgres,
+    }
+    try:
+        with ExitStack() as stack:
+            running = {}
+            for name in plan.contenders:
+                if servers.installed(NEEDS.get(name, "")) or name not in NEEDS:
+                    (folder / name).mkdir(parents=True)
+                    running[name] = stack.enter_context(starts[name](folder / name))
+                else:
+                    told(f"{name}: {servers.NOT_INSTALLED}")
+            yield running
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def told(words: str) -> None:
+    """How far it is, for who waits."""
+    print(words, file=sys.stderr, flush=True)
