@@ -4,7 +4,7 @@ Shapes: T symbols, D width.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,13 +15,16 @@ from rankspace.codecs.base import encode
 from rankspace.errors import InvalidInput
 from rankspace.generation.request import PartScore
 from rankspace.generation.session import Session
-from rankspace.media.decode import media
+from rankspace.media.decode import Decoded, media
 from rankspace.media.limits import Limits
 from rankspace.media.sample import Part
 from rankspace.model import folder as model_folder
 from rankspace.model.network import Inputs, Network
 from rankspace.model.readout import Readout
 from rankspace.ranks.space import Reading, Space
+
+Decode = Callable[[Part], Decoded]
+"""How parts become media."""
 
 CAPACITY = 4096
 """Symbols a session may hold, prompt and answers together."""
@@ -30,18 +33,18 @@ CAPACITY = 4096
 class Generator:
     """One model version. Safe to use from several threads; a session is not."""
 
-    def __init__(self, network: Network, space: Space) -> None:
+    def __init__(self, network: Network, space: Space, decode: Decode | None = None) -> None:
         self.network = network
         self.space = space
         self.readout = Readout(space)
         with torch.inference_mode():
             self.unembedding = network.unembedding().clone()
-        self._limits = Limits()
+        self._decode = decode or decoded
 
     @classmethod
-    def load(cls, folder: Path) -> "Generator":
-        """The model saved in this folder."""
-        return cls(*model_folder.load(folder))
+    def load(cls, folder: Path, decode: Decode | None = None) -> "Generator":
+        """The model saved in this folder; who serves strangers decodes where that does no harm."""
+        return cls(*model_folder.load(folder), decode)
 
     def session(self, capacity: int = CAPACITY) -> Session:
         """Start a conversation."""
@@ -50,7 +53,7 @@ class Generator:
     def reading(self, part: Part) -> Reading:
         """A part as the network reads it; raises UnknownModality, MalformedMedia, LimitExceeded."""
         self.space.vocabulary.begin(part.modality, part.role)  # refuse before decoding
-        symbols = encode(self.space.codec(part.modality), [media(part, self._limits)])
+        symbols = encode(self.space.codec(part.modality), [self._decode(part)])
         return self.space.read(part.modality, part.role, symbols)
 
     def embed(self, parts: Sequence[Part]) -> NDArray[np.float32]:
@@ -95,6 +98,11 @@ class Generator:
             chosen = self.readout.doors[int(door)]
             prior -= float(chosen.bigram[before, chosen.local[targets]].sum())
         return PartScore(len(doors), bits / math.log(2), prior / math.log(2))
+
+
+def decoded(part: Part) -> Decoded:
+    """A part decoded in this process, within the limits that everybody has."""
+    return media(part, Limits())
 
 
 def inputs(readings: Sequence[Reading], start: int) -> Inputs:

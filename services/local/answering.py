@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rankspace.errors import Overloaded
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig
+from rankspace.media.limits import Limits
 from rankspace.media.sample import Part
 from rankspace.store.entries import ModelVersion
 from rankspace.store.models import Models
 from services.local.config import EngineConfig
+from services.sandbox.decoding import Sandbox
 
 if TYPE_CHECKING:
     from rankspace.generation.engine import Generator
@@ -36,6 +38,7 @@ class Answers:
         self._pool = ThreadPoolExecutor(
             config.generation_workers, "generation", _keep_to, (config.cores_per_worker,)
         )
+        self._sandbox = Sandbox(config.sandbox, Limits())
         self._loaded: OrderedDict[str, asyncio.Task[Generator]] = OrderedDict()
         self._open = 0
 
@@ -76,6 +79,7 @@ class Answers:
     def close(self) -> None:
         """Let what is being thought end; start nothing more."""
         self._pool.shutdown(cancel_futures=True)
+        self._sandbox.close()
 
     async def _generator(self, reference: str) -> "tuple[str, Generator]":
         """The version that a reference means now, and its generator."""
@@ -92,7 +96,7 @@ class Answers:
     def _load(self, model: ModelVersion) -> "Generator":
         from rankspace.generation.engine import Generator
 
-        return Generator.load(self._models.verify(model))
+        return Generator.load(self._models.verify(model), self._sandbox.decode)
 
 
 class LocalSession:

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from rankspace.config import Config
+from services.sandbox.config import SandboxConfig
 
 
 class EngineConfig(Config):
@@ -17,6 +18,9 @@ class EngineConfig(Config):
     cores_per_worker: int = Field(default=1, gt=0, le=64)
     """Cores that one of these threads computes on. One symbol of a small model is too little to
     share: two sessions on a core each are faster than either on both."""
+
+    sandbox: SandboxConfig = SandboxConfig()
+    """The processes that decode what a model is shown."""
 
     sessions_max: int = Field(default=32, gt=0, le=4096)
     """Sessions open at once; one more is Overloaded."""

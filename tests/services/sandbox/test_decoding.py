@@ -4,11 +4,9 @@ import asyncio
 import os
 import re
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -24,6 +22,7 @@ from rankspace.media.probe import check
 from rankspace.media.sample import MODALITIES, Frame, Part, Sample
 from services.sandbox.config import SandboxConfig
 from services.sandbox.decoding import Sandbox
+from tests.services.sandbox.media import many_chunks, slow_frames
 from tests.worlds import part, picture, tone
 
 ROOT = Path(__file__).parents[3]
@@ -103,12 +102,6 @@ def test_a_process_that_dies_between_two_questions_is_not_missed(sandbox: Sandbo
     assert len(processes()) == 1
 
 
-def many_chunks() -> bytes:
-    """A small picture behind millions of empty chunks: seconds of reading."""
-    chunk = struct.pack(">I4sI", 0, b"IDAT", zlib.crc32(b"IDAT"))
-    return PNG[:33] + chunk * 2_500_000 + PNG[33:]
-
-
 def test_what_takes_too_long_fails_alone_and_is_said_to() -> None:
     config = SandboxConfig(workers=1, decode_s_max=1)
     with Sandbox(config, LIMITS) as sandbox:
@@ -128,7 +121,7 @@ def test_what_takes_too_much_memory_fails_alone() -> None:
 def test_the_others_of_a_pack_are_judged_though_a_process_dies_of_one() -> None:
     """A process is ended while it reads: the first of the pack keeps it busy for seconds."""
     config = SandboxConfig(workers=1, probe_s_max=1)
-    slow = Part("video", encoding="frames", frames=_slow_frames())
+    slow = Part("video", encoding="frames", frames=slow_frames())
     samples = [
         Sample("a", (Part("image", PNG),)),
         Sample("b", (slow,)),
@@ -142,16 +135,9 @@ def test_the_others_of_a_pack_are_judged_though_a_process_dies_of_one() -> None:
     assert second.field == "parts[0].data"
 
 
-def _slow_frames() -> tuple[Frame, ...]:
-    """Pictures whose size lies behind thousands of empty segments each."""
-    jpeg = encode.jpeg(picture(1))
-    long = jpeg[:2] + b"\xff\xfe\x00\x02" * 9_000 + jpeg[2:]
-    return tuple(Frame(at, long) for at in range(1_500))
-
-
 def test_a_batch_that_takes_too_long_is_refused_as_a_whole() -> None:
     config = SandboxConfig(workers=1, probe_s_max=1, batch_s_max=2.5)
-    slow = Sample("b", (Part("video", encoding="frames", frames=_slow_frames()),))
+    slow = Sample("b", (Part("video", encoding="frames", frames=slow_frames()),))
     with Sandbox(config, LIMITS) as sandbox, pytest.raises(LimitExceeded, match="fewer samples"):
         sandbox.check([slow] * 2)
 
@@ -176,7 +162,7 @@ def test_many_threads_ask_at_once_and_each_hears_its_own(sandbox: Sandbox) -> No
 
 async def test_text_never_waits_behind_media() -> None:
     config = SandboxConfig(workers=1, probe_s_max=2)
-    slow = Sample("b", (Part("video", encoding="frames", frames=_slow_frames()),))
+    slow = Sample("b", (Part("video", encoding="frames", frames=slow_frames()),))
     with Sandbox(config, LIMITS) as sandbox:
         waiting = [asyncio.create_task(sandbox.checked([slow])) for _ in range(4)]
         await asyncio.sleep(0.5)
