@@ -1,0 +1,36 @@
+"""How late the event loop comes: it asks to be woken every few milliseconds, and looks at a clock.
+
+Whatever blocks the loop, or keeps the process from its core, makes it late for every call alike.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+from services.telemetry.metrics import LOOP_MAX, LOOP_SECONDS
+
+TICK_S = 0.005
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[None]:
+    """Watch the loop for the length of the block."""
+    task = asyncio.create_task(_watch())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def _watch() -> None:
+    latest = 0.0
+    while True:
+        began = time.monotonic()
+        await asyncio.sleep(TICK_S)
+        late = max(0.0, time.monotonic() - began - TICK_S)
+        LOOP_SECONDS.see(late)
+        latest = max(latest, late)
+        LOOP_MAX.set(latest)
