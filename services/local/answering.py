@@ -21,6 +21,7 @@ from rankspace.store.entries import ModelVersion
 from rankspace.store.models import Models
 from services.local.config import EngineConfig
 from services.sandbox.decoding import Sandbox
+from services.telemetry.metrics import SESSIONS
 
 if TYPE_CHECKING:
     from rankspace.generation.engine import Generator
@@ -46,11 +47,13 @@ class Answers:
         if self._open >= self._config.sessions_max:
             raise Overloaded(f"{self._open} sessions are open, the most there may be", "", 1.0)
         self._open += 1
+        SESSIONS.set(self._open)
         try:
             model, generator = await self._generator(config.model)
             session = await self.think(generator.session)
         except BaseException:
             self._open -= 1
+            SESSIONS.set(self._open)
             raise
         return LocalSession(self, session, model, config.trace)
 
@@ -75,6 +78,7 @@ class Answers:
     def released(self) -> None:
         """One session less is open."""
         self._open -= 1
+        SESSIONS.set(self._open)
 
     def close(self) -> None:
         """Let what is being thought end; start nothing more."""

@@ -1,4 +1,4 @@
-"""What the server says about itself: one JSON line an event on stderr, the calls among them.
+"""One JSON line an event on stderr, the calls among them, which are also counted here.
 
 Lines carry what happened and to whom, never media, tokens or texts of users.
 """
@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import structlog
+
+from services.telemetry.metrics import CALL_SECONDS, CALLS, CALLS_OPEN
 
 log = structlog.get_logger()
 
@@ -43,12 +45,19 @@ def start(level: str = "info") -> None:
 def call(method: str, peer: str) -> Iterator[dict[str, Any]]:
     """Name the call in every line written in the block, and say how it ended.
 
-    What the block puts into the dictionary goes into that last line.
+    What the block puts into the dictionary goes into that last line; `tenant` and `code` are also
+    labels of the metrics.
     """
+    short = method.rpartition(".")[2]
+    CALLS_OPEN.add(1, short)
     with structlog.contextvars.bound_contextvars(method=method, peer=peer):
         began = time.monotonic()
         line: dict[str, Any] = {}
         try:
             yield line
         finally:
-            log.info("call", **line, seconds=round(time.monotonic() - began, 4))
+            seconds = time.monotonic() - began
+            log.info("call", **line, seconds=round(seconds, 4))
+            CALLS_OPEN.add(-1, short)
+            CALLS.add(1, line.get("tenant", ""), short, line.get("code", ""))
+            CALL_SECONDS.see(seconds, short)

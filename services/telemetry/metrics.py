@@ -113,7 +113,7 @@ REFUSALS = Counter("append_refusals_total", "Batches that were refused.", ("tena
 APPEND_SECONDS = Histogram(
     "append_seconds", "From a batch that was read to its answer.", buckets=WAITS_S
 )
-CREDIT_BATCHES = Gauge("credit_batches", "Messages read and not yet answered.")
+CREDIT_BATCHES = Gauge("credit_batches", "Messages of appends read and not yet stored.")
 CREDIT_BYTES = Gauge("credit_bytes", "Bytes of such messages.")
 
 READ_SAMPLES = Counter("read_samples_total", "Samples that were sent to readers.", ("tenant",))
