@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 import structlog
 
-from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded
+from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded, Overloaded
 from rankspace.media import text
 from rankspace.media.clip import Clip, Probe
 from rankspace.media.decode import Decoded
@@ -25,6 +25,7 @@ from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
 from services.sandbox.config import SandboxConfig
+from services.sandbox.confine import PROTECTIONS
 from services.sandbox.messages import (
     Nonsense,
     pieces,
@@ -48,8 +49,10 @@ class Sandbox:
     """Decodes in processes that may die of it. `close` it, or use `with`; safe from any thread."""
 
     def __init__(self, config: SandboxConfig, limits: Limits) -> None:
+        self.limits = limits
+        """The bounds that media are held to."""
+
         self._config = config
-        self._limits = limits
         self._pool = Pool(config, limits)
         # While one pack is read in a process, the next is laid out and the last one checked.
         self._threads = ThreadPoolExecutor(2 * self._pool.size, "sandbox")
@@ -61,9 +64,9 @@ class Sandbox:
         self.close()
 
     def close(self) -> None:
-        """End the processes; what is being asked is still answered."""
+        """End the processes; what is being asked ends as Overloaded."""
         self._pool.close()
-        self._threads.shutdown()
+        self._threads.shutdown(cancel_futures=True)
 
     def protections(self) -> tuple[str, ...]:
         """Which of `confine.PROTECTIONS` are in force; starts a process to see."""
@@ -98,7 +101,7 @@ class Sandbox:
     def decode(self, part: Part) -> Decoded:
         """The part decoded. Raises as `rankspace.media.decode.media`, or DecodeFailed."""
         if part.modality == "text":
-            return text.decode(part, self._limits)
+            return text.decode(part, self.limits)
         answers: list[Decoded | InvalidInput] = self._ask("decode", [part], read_decoded)
         if isinstance(answers[0], InvalidInput):
             raise answers[0]
@@ -166,7 +169,7 @@ class Sandbox:
         size = 0
         for part in parts:
             weight = sum(map(len, pieces(part)))
-            if pack and (size + weight > self._limits.part_bytes_max or len(pack) == PACK_PARTS):
+            if pack and (size + weight > self.limits.part_bytes_max or len(pack) == PACK_PARTS):
                 yield pack
                 pack, size = [], 0
             pack.append(part)
@@ -206,3 +209,16 @@ def _bytes(answer: object) -> int:
         case Clip():
             return answer.audio.nbytes + sum(frame.pixels.nbytes for frame in answer.frames)
     return 0
+
+
+def report(config: SandboxConfig, limits: Limits) -> None:
+    """Start a process and write into the log what it is kept from, and what not, on this system."""
+    try:
+        with Sandbox(config, limits) as sandbox:
+            found = sandbox.protections()
+    except Overloaded as error:
+        log.error("sandbox", problem=str(error))
+        return
+    missing = [name for name in PROTECTIONS if name not in found]
+    tell = log.info if "calls" in found and "limits" in found else log.warning
+    tell("sandbox", in_force=list(found), not_in_force=missing)

@@ -22,6 +22,7 @@ from rankspace.media.limits import Limits
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
 from services.sandbox.messages import Nonsense, length, packed, unpacked
+from services.telemetry.metrics import SANDBOX_DEATHS
 
 _KEPT_BYTES = 4 << 20
 """So much of the shared memory is kept for the next question; what lies beyond is given back."""
@@ -32,6 +33,7 @@ class Died(Exception):
 
     def __init__(self, how: str) -> None:
         super().__init__(how)
+        SANDBOX_DEATHS.add()
         self.how = how
         """"time" if it computed or waited for too long, else "fault"."""
 
@@ -80,9 +82,13 @@ class Worker:
         if size > _KEPT_BYTES and isinstance(arena, mmap.mmap) and hasattr(mmap, "MADV_REMOVE"):
             arena.madvise(mmap.MADV_REMOVE, 0, self.size)
 
+    def kill(self) -> None:
+        """End the process; who waits for its answer hears that it died. From any thread."""
+        self._process.kill()
+
     def end(self) -> None:
         """Kill the process and free what was shared with it."""
-        self._process.kill()
+        self.kill()
         self._process.wait()
         self._socket.close()
         arena = self.media.obj

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded, MalformedMedia
+from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded, MalformedMedia, Overloaded
 from rankspace.media import decode, encode
 from rankspace.media.clip import Clip
 from rankspace.media.limits import Limits
@@ -229,3 +229,16 @@ def test_a_sandbox_that_is_closed_leaves_nothing() -> None:
             list(threads.map(sandbox.decode, [part(modality) for modality in MODALITIES] * 4))
         assert processes() > before
     assert processes() == before
+
+
+async def test_closing_waits_for_nothing_that_is_being_read() -> None:
+    slow = Sample("b", (Part("video", encoding="frames", frames=slow_frames()),))
+    sandbox = Sandbox(SandboxConfig(workers=1, probe_s_max=60), LIMITS)
+    await sandbox.checked([Sample("a", (Part("image", PNG),))])
+    asking = asyncio.create_task(sandbox.checked([slow] * 8))
+    await asyncio.sleep(0.3)
+    began = time.monotonic()
+    await asyncio.to_thread(sandbox.close)
+    assert time.monotonic() - began < 2
+    with pytest.raises(Overloaded):
+        await asking
