@@ -2,10 +2,13 @@
 
 import os
 import sys
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
+
+from tests.postgres import MISSING, Postgres, binaries, running
 
 # Without chance: Hypothesis wants strategies that build our types to leave the random state alone.
 install_import_hook("rankspace", "beartype.beartype(conf=beartype.BeartypeConf(is_random=False))")
@@ -25,3 +28,11 @@ def _seeded() -> None:
     if torch is not None:
         torch.manual_seed(0)
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; take a room of it with `postgres.fresh()`."""
+    if binaries() is None:
+        pytest.skip(MISSING)
+    yield from running()

@@ -36,7 +36,9 @@ def samples() -> st.SearchStrategy[Sample]:
     """Samples whose media are any bytes: what is kept and carried, but never decoded."""
     return st.builds(
         Sample,
-        sample_id=st.text(max_size=8),
+        sample_id=st.text(
+            st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=8
+        ),
         parts=st.lists(_parts(), max_size=4).map(tuple),
         event_time_us=_time_us,
         labels=st.dictionaries(st.text(max_size=4), st.text(max_size=4), max_size=3),

@@ -1,27 +1,36 @@
-"""Compare and append: what happens to a batch of samples inside one transaction.
+"""Compare and append: what happens to batches of samples inside one transaction.
 
-A stream's row is locked first, so one writer is inside at a time and offsets leave no gap. A batch
-may begin before the end of the stream: what is there already must have the same content hash, the
-rest is appended. A retry is therefore harmless however the client has cut its batches anew.
+The rows of the streams are locked first, in one order for all, so one writer is inside a stream at
+a time, offsets leave no gap, and two groups never wait for each other. Then every batch is judged
+before anything is written: one that is refused leaves no trace and harms none of the others.
+
+A batch may begin before the end of its stream: what is there already must have the same content
+hash, the rest is appended. A retry is therefore harmless however the client has cut its batches
+anew. What a group has appended counts for the batches after it in the same group.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, select, update
+from sqlalchemy.sql import bindparam
 
 from rankspace.errors import (
     ContentConflict,
+    Corrupt,
     Fenced,
     InvalidInput,
     NotFound,
     OffsetGap,
+    RankspaceError,
     StreamFinalized,
 )
 from rankspace.media.sample import Sample
 from rankspace.store import content
-from rankspace.store.entries import Appended, Rejected
+from rankspace.store.database import insert_many, now_us
+from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 from rankspace.store.schema import blob_uses, records, streams
 
 
@@ -29,14 +38,78 @@ from rankspace.store.schema import blob_uses, records, streams
 class Prepared:
     """A sample, ready to become a row."""
 
-    sample: Sample | Rejected
+    sample_id: str
+    event_time_us: int
     hash: bytes
-    packed: content.Packed
+    size: int
+    """Media bytes, as sent."""
+
+    labels: str | None
+    parts: str | None
+    payload: bytes | None
+    blobs: dict[str, bytes]
+    reason: str | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What somebody wants appended, ready to become rows."""
+
+    stream: str
+    offset: int | None
+    samples: Sequence[Prepared]
+    epoch: int = 0
+    durability: Durability = "synced"
+
+    @property
+    def size(self) -> int:
+        """Media bytes."""
+        return sum(new.size for new in self.samples)
+
+
+@dataclass(slots=True)
+class _Head:
+    """A stream as the transaction finds it, and as the batches so far would leave it."""
+
+    row: Row[Any]
+    epoch: int
+    digest: bytes
+    rejected: int
+    size: int
+    kept: int
+    added: list[Prepared] = field(default_factory=list)
+
+    @property
+    def next(self) -> int:
+        return self.row.next_offset + len(self.added)
+
+
+def prepare(sample: Sample | Rejected, inline_bytes_max: int) -> Prepared:
+    """Hash a sample and lay it out; this is what takes long, and it needs no database."""
+    if "\0" in sample.sample_id:
+        raise InvalidInput("a sample id holds no NUL", "sample_id")
+    found = content.digest(sample)
+    if isinstance(sample, Rejected):
+        return Prepared(
+            sample.sample_id, 0, found, 0, None, None, None, {}, sample.reason, sample.message
+        )
+    packed = content.pack(sample, inline_bytes_max)
+    return Prepared(
+        sample.sample_id,
+        sample.event_time_us,
+        found,
+        content.media_bytes(sample),
+        json.dumps(dict(sample.labels)) if sample.labels else "{}",
+        json.dumps(packed.parts),
+        packed.payload,
+        packed.blobs,
+    )
 
 
 def stream_row(connection: Connection, name: str, lock: bool = False) -> Row[Any]:
     """A stream's row; locked against other writers until the transaction ends, if asked for."""
-    query = select(streams).where(streams.c.name == name)
+    query = select(streams).where(streams.c.name == name, ~streams.c.deleted)
     row = connection.execute(query.with_for_update() if lock else query).one_or_none()
     if row is None:
         raise NotFound(f"there is no stream {name}", "stream")
@@ -45,92 +118,153 @@ def stream_row(connection: Connection, name: str, lock: bool = False) -> Row[Any
 
 def fence(connection: Connection, row: Row[Any], epoch: int) -> None:
     """Refuse a writer older than the newest; remember one that is newer. Epoch 0 takes no part."""
-    if 0 < epoch < row.epoch:
+    newest = _newest(row.name, row.epoch, epoch)
+    if newest > row.epoch:
+        connection.execute(update(streams).where(streams.c.id == row.id).values(epoch=newest))
+
+
+def _newest(name: str, known: int, epoch: int) -> int:
+    if 0 < epoch < known:
         raise Fenced(
-            f"writer epoch {epoch} of stream {row.name} is over, epoch {row.epoch} writes now; "
+            f"writer epoch {epoch} of stream {name} is over, epoch {known} writes now; "
             "open the stream anew to go on"
         )
-    if epoch > row.epoch:
-        connection.execute(update(streams).where(streams.c.id == row.id).values(epoch=epoch))
+    return max(known, epoch)
 
 
-def compare_and_append(
-    connection: Connection,
-    stream: str,
-    offset: int | None,
-    batch: Sequence[Prepared],
-    epoch: int,
-) -> Appended:
-    """Append what is new of a batch, or nothing; see `Log.append`."""
-    row = stream_row(connection, stream, lock=True)
-    fence(connection, row, epoch)
-    first = row.next_offset if offset is None else offset
-    if first < 0:
-        raise InvalidInput("offsets count from 0", "offset")
-    if first > row.next_offset:
-        raise OffsetGap(
-            f"offset {first} leaves a gap in stream {stream}; expected {row.next_offset}", "offset"
-        )
-    there = min(row.next_offset - first, len(batch))
-    _compare(connection, row, first, batch[:there])
-    if there < len(batch):
-        _extend(connection, row, batch[there:])
-    return Appended(first, first + len(batch), duplicate=there == len(batch))
+def compare_and_append(connection: Connection, batches: Sequence[Batch]) -> list[Outcome]:
+    """Append what is new of each batch, or nothing of it; see `Log.append`."""
+    heads = _lock(connection, {batch.stream for batch in batches})
+    outcomes: list[Outcome] = []
+    for batch in batches:
+        try:
+            outcomes.append(_place(connection, heads.get(batch.stream), batch))
+        except RankspaceError as error:
+            outcomes.append(error)
+    _write(connection, heads.values())
+    return outcomes
 
 
-def _compare(connection: Connection, row: Row[Any], first: int, batch: Sequence[Prepared]) -> None:
-    """Refuse other content where there is content already."""
-    last = first + len(batch) - 1
-    where = records.c.stream_id == row.id, records.c.offset.between(first, last)
-    query = select(records.c.offset, records.c.hash).where(*where).order_by(records.c.offset)
-    for (offset, found), sent in zip(connection.execute(query), batch, strict=True):
-        if found != sent.hash:
-            raise ContentConflict(
-                f"offset {offset} of stream {row.name} holds other content; append new samples at "
-                f"offset {row.next_offset}",
-                "offset",
-            )
-
-
-def _extend(connection: Connection, row: Row[Any], batch: Sequence[Prepared]) -> None:
-    """Add records at the end and bring the stream's figures up to date."""
-    if row.finalized:
-        raise StreamFinalized(f"stream {row.name} is finalized and takes no more samples", "stream")
-    rows = [_record(row.id, row.next_offset + at, new) for at, new in enumerate(batch)]
-    connection.execute(insert(records), rows)
-    uses = [
-        {"hash": name, "stream_id": row.id, "offset": row.next_offset + at}
-        for at, new in enumerate(batch)
-        for name in new.packed.blobs
-    ]
-    if uses:
-        connection.execute(insert(blob_uses), uses)
-    connection.execute(update(streams).where(streams.c.id == row.id).values(**_figures(row, batch)))
-
-
-def _figures(row: Row[Any], batch: Sequence[Prepared]) -> dict[str, Any]:
-    taken = [new.sample for new in batch if isinstance(new.sample, Sample)]
-    digest = row.digest
-    for new in batch:
-        digest = content.chain(digest, new.hash)
+def _lock(connection: Connection, names: set[str]) -> dict[str, _Head]:
+    query = select(streams).where(streams.c.name.in_(sorted(names)), ~streams.c.deleted)
+    rows = connection.execute(query.order_by(streams.c.id).with_for_update())
     return {
-        "next_offset": row.next_offset + len(batch),
-        "rejected": row.rejected + len(batch) - len(taken),
-        "bytes": row.bytes + sum(map(content.media_bytes, taken)),
-        "digest": digest,
+        row.name: _Head(row, row.epoch, row.digest, row.rejected, row.bytes, row.kept_bytes)
+        for row in rows
     }
 
 
-def _record(stream_id: int, offset: int, new: Prepared) -> dict[str, Any]:
-    sample = new.sample
-    key = {"stream_id": stream_id, "offset": offset, "hash": new.hash}
-    if isinstance(sample, Rejected):
-        return key | {
-            "sample_id": sample.sample_id, "event_time_us": 0, "labels": None, "parts": None,
-            "payload": None, "reject_reason": sample.reason, "reject_message": sample.message,
-        }  # fmt: skip
-    return key | {
-        "sample_id": sample.sample_id, "event_time_us": sample.event_time_us,
-        "labels": dict(sample.labels), "parts": new.packed.parts,
-        "payload": bytes(new.packed.payload), "reject_reason": None, "reject_message": None,
-    }  # fmt: skip
+def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended:
+    """Judge a batch; if it is taken, its head says so, and no other trace is left."""
+    if head is None:
+        raise NotFound(f"there is no stream {batch.stream}", "stream")
+    epoch = _newest(batch.stream, head.epoch, batch.epoch)
+    first = head.next if batch.offset is None else batch.offset
+    if first < 0:
+        raise InvalidInput("offsets count from 0", "offset")
+    if first > head.next:
+        raise OffsetGap(
+            f"offset {first} leaves a gap in stream {batch.stream}; expected {head.next}",
+            "offset",
+            facts={"expected_offset": str(head.next)},
+        )
+    there = min(head.next - first, len(batch.samples))
+    _compare(connection, head, first, batch.samples[:there])
+    new = batch.samples[there:]
+    if new and head.row.finalized:
+        raise StreamFinalized(
+            f"stream {batch.stream} is finalized and takes no more samples", "stream"
+        )
+    _extend(head, epoch, new)
+    return Appended(first, first + len(batch.samples), not new, batch.durability)
+
+
+def _compare(connection: Connection, head: _Head, first: int, sent: Sequence[Prepared]) -> None:
+    """Refuse other content where there is content already."""
+    stored = max(0, min(head.row.next_offset - first, len(sent)))
+    found = _hashes(connection, head, first, stored) if stored else []
+    begun = first + stored - head.row.next_offset
+    found += [new.hash for new in head.added[begun : begun + len(sent) - stored]]
+    for at, (there, new) in enumerate(zip(found, sent, strict=True)):
+        if there != new.hash:
+            raise ContentConflict(
+                f"offset {first + at} of stream {head.row.name} holds other content "
+                f"({there.hex()}, not {new.hash.hex()}); append new samples at offset {head.next}",
+                "offset",
+                facts={
+                    "offset": str(first + at), "next_offset": str(head.next),
+                    "stored_hash": there.hex(), "sent_hash": new.hash.hex(),
+                },
+            )  # fmt: skip
+
+
+def _hashes(connection: Connection, head: _Head, first: int, count: int) -> list[bytes]:
+    where = records.c.stream_id == head.row.id, records.c.offset.between(first, first + count - 1)
+    query = select(records.c.offset, records.c.hash).where(*where).order_by(records.c.offset)
+    rows = connection.execute(query).all()
+    if [row.offset for row in rows] != list(range(first, first + count)):
+        raise Corrupt(f"stream {head.row.name} has lost records from offset {first} on")
+    return [row.hash for row in rows]
+
+
+def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
+    """Bring a stream's figures up to date."""
+    head.epoch = epoch
+    head.added.extend(new)
+    for one in new:
+        head.digest = content.chain(head.digest, one.hash)
+        head.rejected += one.reason is not None
+        head.size += one.size
+        head.kept += one.size
+
+
+def _write(connection: Connection, heads: Iterable[_Head]) -> None:
+    """Add the records of all batches that were taken."""
+    changed = [head for head in heads if head.added or head.epoch != head.row.epoch]
+    now = now_us()
+    rows = [row for head in changed for row in _records(head, now)]
+    if rows:
+        insert_many(connection, records, rows)
+    uses = [
+        (name, head.row.id, head.row.next_offset + at)
+        for head in changed
+        for at, new in enumerate(head.added)
+        for name in new.blobs
+    ]
+    if uses:
+        insert_many(connection, blob_uses, uses)
+    if changed:
+        connection.execute(_ADVANCE, [_figures(head) for head in changed])
+
+
+def _records(head: _Head, now: int) -> Iterable[tuple[Any, ...]]:
+    """Rows in the order of the table's columns."""
+    for offset, new in enumerate(head.added, head.row.next_offset):
+        yield (
+            head.row.id, offset, new.hash, new.sample_id, new.event_time_us, now, new.size,
+            new.reason, new.message, new.labels, new.parts, new.payload,
+        )  # fmt: skip
+
+
+_ADVANCE = (
+    update(streams)
+    .where(streams.c.id == bindparam("stream"))
+    .values(
+        {
+            name: bindparam(f"new_{name}")
+            for name in ("next_offset", "rejected", "bytes", "kept_bytes", "epoch", "digest")
+        }
+    )
+)
+
+
+def _figures(head: _Head) -> dict[str, Any]:
+    return {
+        "stream": head.row.id,
+        "new_next_offset": head.next,
+        "new_rejected": head.rejected,
+        "new_bytes": head.size,
+        "new_kept_bytes": head.kept,
+        "new_epoch": head.epoch,
+        "new_digest": head.digest,
+    }

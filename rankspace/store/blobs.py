@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from rankspace.errors import Corrupt, NotFound
-from rankspace.store import files
+from rankspace.store import faults, files
+
+_ASIDE = ".aside"
 
 
 class Blobs:
@@ -30,12 +32,17 @@ class Blobs:
         self.put_all({name: data})
         return name
 
-    def put_all(self, named: Mapping[str, bytes]) -> None:
-        """Keep bytes under their names (hex SHA-256)."""
-        absent = {name: data for name, data in named.items() if not self._touch(name)}
-        for name in absent:
-            files.make_folder(self._path(name).parent)
-        files.write_all({self._path(name): data for name, data in absent.items()})
+    def put_all(self, named: Mapping[str, bytes], synced: bool = True) -> None:
+        """Keep bytes under their names (hex SHA-256); on disk when this returns, if `synced`.
+
+        A blob that is there already is read again: one that a power cut or the disk has damaged is
+        written anew, and one that was left unsynced is synced.
+        """
+        with faults.disk():
+            absent = {name: data for name, data in named.items() if not self._whole(name, synced)}
+            for name in absent:
+                files.make_folder(self._path(name).parent)
+            files.write_all({self._path(name): data for name, data in absent.items()}, synced)
 
     def get(self, name: str) -> bytes:
         """The bytes again, checked against their name."""
@@ -49,30 +56,55 @@ class Blobs:
 
     def names(self) -> Iterator[str]:
         """Every blob there is."""
-        return (path.name for path in self._folder.glob("[0-9a-f][0-9a-f]/[0-9a-f]*"))
+        return (path.name for path in self._folder.glob("[0-9a-f][0-9a-f]/" + "[0-9a-f]" * 64))
 
     def sweep(self, used: Callable[[str], bool], age_s: float) -> int:
         """Remove unused blobs untouched for `age_s`, and unfinished files; return how many.
 
         Putting a blob that is there already touches it: so one that a running append is about to
-        name is young, and stays.
+        name is young, and stays. A blob is set aside before it is looked at for the last time: an
+        append finds it absent from then on and writes it anew, or has touched it, and it is put
+        back. So it is too when a sweep was ended midway.
         """
         before = time.time() - age_s
         removed = 0
         for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
-            finished = not path.name.endswith(files.PART)
-            if path.stat().st_mtime <= before and not (finished and used(path.name)):
-                path.unlink(missing_ok=True)
-                removed += 1
+            if path.name.endswith(files.PART):
+                removed += _remove(path) if path.stat().st_mtime <= before else 0
+            elif path.name.endswith(_ASIDE):
+                removed += self._settle(path, used, before)
+            elif path.stat().st_mtime <= before and not used(path.name):
+                aside = path.with_name(path.name + _ASIDE)
+                path.rename(aside)
+                removed += self._settle(aside, used, before)
         return removed
+
+    def _settle(self, aside: Path, used: Callable[[str], bool], before: float) -> int:
+        """Put a blob back that somebody needs after all, or remove it."""
+        name = aside.name.removesuffix(_ASIDE)
+        if used(name) or aside.stat().st_mtime > before:
+            aside.replace(self._path(name))
+            return 0
+        return _remove(aside)
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
-    def _touch(self, name: str) -> bool:
-        """Make a blob young; whether it is there."""
+    def _whole(self, name: str, synced: bool) -> bool:
+        """Make a blob young; whether it is there, undamaged and, if need be, on disk."""
+        path = self._path(name)
         try:
-            os.utime(self._path(name))
-        except FileNotFoundError:
+            os.utime(path)
+            if hashlib.sha256(path.read_bytes()).hexdigest() != name:
+                return False
+            if synced:
+                files.sync(path)
+                files.sync(path.parent)
+        except OSError:  # not there, or the disk does not give it back: it is written anew
             return False
         return True
+
+
+def _remove(path: Path) -> int:
+    path.unlink(missing_ok=True)
+    return 1

@@ -7,6 +7,8 @@ UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then 
               list of labels, by key: text(key) text(value)
               list of parts: text(modality) text(encoding) text(role) u32(rate_hz) u32(channels)
                              bytes(data) list of frames: i64(time_us) bytes(image)
+              where a part has a start time, the head is "rankspace.sample.2" and each part ends
+              with i64(start_us)
     rejected  that of the sample, if it could be read, else
               "rankspace.rejected.1" text(sample_id) text(reason)
 
@@ -18,7 +20,7 @@ number, its length, and lies in the payload after the pieces before it, or the n
 
 import hashlib
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +30,8 @@ from rankspace.store.entries import Rejected
 
 Place = int | str
 
+_SMALL = 4096  # bytes that are cheaper to copy than to hash by themselves
+
 
 def digest(sample: Sample | Rejected) -> bytes:
     """The content hash: 32 bytes."""
@@ -36,9 +40,7 @@ def digest(sample: Sample | Rejected) -> bytes:
             layout = b"rankspace.rejected.1" + _text(sample.sample_id) + _text(sample.reason)
             return hashlib.sha256(layout).digest()
         sample = sample.content
-    hasher = hashlib.sha256()
-    _pour(hasher.update, sample)
-    return hasher.digest()
+    return _hash(_layout(sample))
 
 
 def chain(before: bytes, content: bytes) -> bytes:
@@ -58,17 +60,21 @@ class Packed:
     """A sample's media in the form a row keeps."""
 
     parts: list[dict[str, Any]] = field(default_factory=list)
-    payload: bytearray = field(default_factory=bytearray)
+    payload: bytes = b""
     blobs: dict[str, bytes] = field(default_factory=dict)
 
 
 def pack(sample: Sample, inline_bytes_max: int) -> Packed:
     """Place every piece: in the payload while there is room, in a blob otherwise."""
     packed = Packed()
+    pieces: list[bytes] = []
+    room = inline_bytes_max
 
     def place(piece: bytes) -> Place:
-        if len(packed.payload) + len(piece) <= inline_bytes_max:
-            packed.payload += piece
+        nonlocal room
+        if len(piece) <= room:
+            pieces.append(piece)
+            room -= len(piece)
             return len(piece)
         name = hashlib.sha256(piece).hexdigest()
         packed.blobs[name] = piece
@@ -77,11 +83,12 @@ def pack(sample: Sample, inline_bytes_max: int) -> Packed:
     for part in sample.parts:
         row: dict[str, Any] = {"modality": part.modality, "data": place(part.data)}
         plain = {"encoding": part.encoding, "role": part.role}
-        numbers = {"rate_hz": part.rate_hz, "channels": part.channels}
+        numbers = {"rate_hz": part.rate_hz, "channels": part.channels, "start_us": part.start_us}
         row |= {key: value for key, value in (plain | numbers).items() if value}
         if part.frames:
             row["frames"] = [[frame.time_us, place(frame.image)] for frame in part.frames]
         packed.parts.append(row)
+    packed.payload = b"".join(pieces)  # of a single piece it makes no copy
     return packed
 
 
@@ -109,28 +116,47 @@ def unpack(
     return tuple(part(row) for row in rows)
 
 
+def outline(rows: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
+    """The parts without their media."""
+    hollow = {"data": 0, "frames": ()}
+    return unpack([row | hollow for row in rows], b"", lambda _: b"")
+
+
 def _text(text: str) -> bytes:
     encoded = text.encode()
     return struct.pack("<I", len(encoded)) + encoded
 
 
-def _pour(pour: Callable[[bytes], None], sample: Sample) -> None:
-    """Hand the layout of a sample to `pour`, piece by piece, so that media are not copied."""
-
-    def media(piece: bytes) -> None:
-        pour(struct.pack("<Q", len(piece)))
-        pour(piece)
-
-    pour(b"rankspace.sample.1" + _text(sample.sample_id))
-    pour(struct.pack("<qI", sample.event_time_us, len(sample.labels)))
+def _layout(sample: Sample) -> Iterator[bytes]:
+    """The layout piece by piece, so that media are not copied."""
+    timed = any(part.start_us for part in sample.parts)
+    yield (b"rankspace.sample.2" if timed else b"rankspace.sample.1") + _text(sample.sample_id)
+    yield struct.pack("<qI", sample.event_time_us, len(sample.labels))
     for key, value in sorted(sample.labels.items()):
-        pour(_text(key) + _text(value))
-    pour(struct.pack("<I", len(sample.parts)))
+        yield _text(key) + _text(value)
+    yield struct.pack("<I", len(sample.parts))
     for part in sample.parts:
-        pour(_text(part.modality) + _text(part.encoding) + _text(part.role))
-        pour(struct.pack("<II", part.rate_hz, part.channels))
-        media(part.data)
-        pour(struct.pack("<I", len(part.frames)))
+        yield _text(part.modality) + _text(part.encoding) + _text(part.role)
+        yield struct.pack("<IIQ", part.rate_hz, part.channels, len(part.data))
+        yield part.data
+        yield struct.pack("<I", len(part.frames))
         for frame in part.frames:
-            pour(struct.pack("<q", frame.time_us))
-            media(frame.image)
+            yield struct.pack("<qQ", frame.time_us, len(frame.image))
+            yield frame.image
+        if timed:
+            yield struct.pack("<q", part.start_us)
+
+
+def _hash(layout: Iterable[bytes]) -> bytes:
+    """SHA-256 of all pieces; small ones are joined first, for a call costs more than its bytes."""
+    hasher = hashlib.sha256()
+    small: list[bytes] = []
+    for piece in layout:
+        if len(piece) < _SMALL:
+            small.append(piece)
+        else:
+            hasher.update(b"".join(small))
+            small.clear()
+            hasher.update(piece)
+    hasher.update(b"".join(small))
+    return hasher.digest()

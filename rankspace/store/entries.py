@@ -9,10 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from rankspace.errors import RankspaceError
 from rankspace.media.sample import Sample
 
 JobState = Literal["queued", "running", "paused", "succeeded", "failed", "cancelled"]
 Wish = Literal["run", "pause", "cancel"]
+Durability = Literal["synced", "written"]
+"""What an acknowledgement promises: on stable storage, or handed to the operating system."""
+
 ENDED: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 """States that a job never leaves."""
 
@@ -30,7 +34,11 @@ class Page(Generic[Item]):
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A sample that cannot be taken. It fills its offset, so that the stream has no gap."""
+    """A tombstone: what is at an offset without a sample. It keeps the stream free of gaps.
+
+    A sample could not be taken, or it was and has gone: `EXPIRED` by the stream's retention,
+    `QUARANTINED` because it was damaged.
+    """
 
     sample_id: str
     reason: str
@@ -49,6 +57,36 @@ class Appended:
     next: int
     duplicate: bool
     """All of it was there already, with the same content."""
+
+    durability: Durability = "synced"
+    """What holds for them, at least as much as was asked for."""
+
+
+Outcome = Appended | RankspaceError
+"""What became of a batch among others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How long a stream keeps samples; 0 is for ever. The offsets stay, as tombstones."""
+
+    age_s: int = 0
+    """Seconds since a sample was appended."""
+
+    bytes: int = 0
+    """Media bytes of the newest samples that are kept."""
+
+
+FOR_EVER = Retention()
+
+
+@dataclass(frozen=True, slots=True)
+class StreamChange:
+    """What is to be another one of a stream; None stays."""
+
+    description: str | None = None
+    labels: Mapping[str, str] | None = None
+    retention: Retention | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +112,15 @@ class Stream:
 
     digest: str
     """Hex SHA-256 chained over the content hashes of all offsets: equal digests, equal streams."""
+
+    retention: Retention = FOR_EVER
+    """How long samples are kept."""
+
+    first_kept: int = 0
+    """Every sample before this offset has expired."""
+
+    kept_bytes: int = 0
+    """Media bytes of the samples that are still there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,8 +46,10 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_all(contents: Mapping[Path, bytes]) -> None:
+def write_all(contents: Mapping[Path, bytes], synced: bool = True) -> None:
     """Write many files, each whole or not at all; faster than one after the other.
+
+    Without `synced` that holds for the end of this process, not for the loss of power.
 
     All are written before the first is synced, and all are renamed before the first folder is: the
     file system then brings many to disk at once.
@@ -57,11 +59,11 @@ def write_all(contents: Mapping[Path, bytes]) -> None:
         for path, part in parts.items():
             stack.callback(part.unlink, missing_ok=True)
             part.write_bytes(contents[path])
-        for part in parts.values():
+        for part in parts.values() if synced else ():
             sync(part)
         for path, part in parts.items():
             part.replace(path)
-        for folder in {path.parent for path in parts}:
+        for folder in {path.parent for path in parts} if synced else ():
             sync(folder)
 
 

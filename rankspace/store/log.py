@@ -9,28 +9,42 @@ ones. So any number of writers may retry as they like:
     a later one                  → OffsetGap
     an older writer's            → Fenced (epoch 0 takes no part in this)
 
-What was appended is on disk when `append` returns. Every read checks the content hash.
+What was appended is on disk when `append` returns, unless less was asked for. Every read checks the
+content hash. `append_all` does many batches at once, of whatever streams, with one commit.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, delete, exists, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from rankspace.errors import AlreadyExists, Corrupt, InvalidInput, NotFound
+from rankspace.errors import AlreadyExists, InvalidInput, Overloaded, RankspaceError
 from rankspace.media.sample import Sample
-from rankspace.store import content
-from rankspace.store.append import Prepared, compare_and_append, fence, stream_row
+from rankspace.store.append import Batch, compare_and_append, fence, prepare, stream_row
 from rankspace.store.blobs import Blobs
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database, now_us
-from rankspace.store.entries import Appended, Page, Rejected, Stream
+from rankspace.store.entries import (
+    FOR_EVER,
+    Appended,
+    Durability,
+    Outcome,
+    Page,
+    Rejected,
+    Retention,
+    Stream,
+    StreamChange,
+)
+from rankspace.store.names import OWNED, owned
+from rankspace.store.reading import Entry, Reading
+from rankspace.store.retention import expire, purge
 from rankspace.store.schema import blob_uses, records, streams
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
+NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9._-]{0,62}")
 _EMPTY = bytes(32)  # digest of a stream without samples
 
 
@@ -41,18 +55,23 @@ class Log:
         self._database = database
         self._blobs = blobs
         self._config = config
+        self._reading = Reading(database, blobs, config.page_rows)
 
     def create(
-        self, name: str, labels: Mapping[str, str] | None = None, description: str = ""
+        self,
+        name: str,
+        labels: Mapping[str, str] | None = None,
+        description: str = "",
+        retention: Retention = FOR_EVER,
     ) -> Stream:
         """Make an empty stream."""
         if not NAME.fullmatch(name):
             raise InvalidInput("a stream name is 1 to 63 of a-z 0-9 . _ -, no mark first", "name")
-        values = {"name": name, "labels": dict(labels or {}), "description": description}
+        values = _changes(StreamChange(description, labels or {}, retention))
         try:
             with self._database.write() as connection:
-                query = insert(streams).values(**values, created_us=now_us(), digest=_EMPTY)
-                connection.execute(query)
+                query = insert(streams).values(name=name, created_us=now_us(), digest=_EMPTY)
+                connection.execute(query.values(**values))
                 return _stream(stream_row(connection, name))
         except IntegrityError as error:
             raise AlreadyExists(f"there is a stream {name} already", "name") from error
@@ -62,26 +81,38 @@ class Log:
         with self._database.read() as connection:
             return _stream(stream_row(connection, name))
 
-    def list(self, size: int = 100, token: str = "") -> Page[Stream]:
-        """Streams by name, `size` at a time."""
-        query = select(streams).where(streams.c.name > token).order_by(streams.c.name)
+    def list(self, size: int = 100, token: str = "", tenant: str | None = None) -> Page[Stream]:
+        """Streams by name, `size` at a time; of all tenants, or of one."""
+        where = streams.c.name > token, owned(streams.c.name, tenant), ~streams.c.deleted
+        query = select(streams).where(*where).order_by(streams.c.name)
         with self._database.read() as connection:
             rows = connection.execute(query.limit(size + 1)).all()
         items = tuple(_stream(row) for row in rows[:size])
         return Page(items, items[-1].name if len(rows) > size else "")
 
+    def update(self, name: str, change: StreamChange) -> Stream:
+        """Change what is not None; samples that are then too old or too many expire soon."""
+        values = _changes(change)
+        with self._database.write() as connection:
+            row = stream_row(connection, name, lock=True)
+            if values:
+                connection.execute(update(streams).where(streams.c.id == row.id).values(**values))
+            return _stream(stream_row(connection, name))
+
     def finalize(self, name: str) -> Stream:
         """Close a stream for good; what is in it stays."""
         with self._database.write() as connection:
-            query = update(streams).where(streams.c.name == name).values(finalized=True)
+            row = stream_row(connection, name, lock=True)
+            query = update(streams).where(streams.c.id == row.id).values(finalized=True)
             connection.execute(query)
             return _stream(stream_row(connection, name))
 
     def delete(self, name: str) -> None:
-        """Remove a stream and its samples; their blobs go with the next `sweep`."""
+        """Remove a stream; its samples and their media go with the next `purge` and `sweep`."""
         with self._database.write() as connection:
             row = stream_row(connection, name, lock=True)
-            connection.execute(delete(streams).where(streams.c.id == row.id))
+            gone = {"deleted": True, "name": f"!{row.id}"}  # from now on the name is free
+            connection.execute(update(streams).where(streams.c.id == row.id).values(**gone))
 
     def claim(self, name: str, epoch: int = 0) -> int:
         """Fence writers older than `epoch` (0: all there are); return the epoch to write with."""
@@ -97,15 +128,53 @@ class Log:
         offset: int | None,
         samples: Sequence[Sample | Rejected],
         epoch: int = 0,
+        durability: Durability = "synced",
     ) -> Appended:
         """Append samples at an offset, or at the end (None: then a retry appends twice)."""
+        (outcome,) = self.append_all([self.prepare(stream, offset, samples, epoch, durability)])
+        if isinstance(outcome, RankspaceError):
+            raise outcome
+        return outcome
+
+    def prepare(
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Sequence[Sample | Rejected],
+        epoch: int = 0,
+        durability: Durability = "synced",
+    ) -> Batch:
+        """What `append_all` takes: the samples hashed and laid out, which is most of the work."""
         if not samples:
             raise InvalidInput("a batch holds at least one sample", "samples")
-        prepared = [self._prepare(sample) for sample in samples]
-        blobs = {name: data for new in prepared for name, data in new.packed.blobs.items()}
-        self._blobs.put_all(blobs)  # they are on disk before the rows that name them
-        with self._database.write() as connection:
-            return compare_and_append(connection, stream, offset, prepared, epoch)
+        inline = self._config.inline_bytes_max
+        prepared = [prepare(sample, inline) for sample in samples]
+        return Batch(stream, offset, prepared, epoch, durability)
+
+    def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+        """Append batches in their order with one commit: where each went, or why it did not.
+
+        All are synced if one of them is to be. What the database refuses as a whole is tried batch
+        by batch, so that none suffers for another.
+        """
+        synced = any(batch.durability == "synced" for batch in batches)
+        blobs = {
+            name: data
+            for batch in batches
+            for new in batch.samples
+            for name, data in new.blobs.items()
+        }
+        try:
+            self._blobs.put_all(blobs, synced)  # they are there before the rows that name them
+            with self._database.write(synced) as connection:
+                outcomes = compare_and_append(connection, batches)
+        except (RankspaceError, DBAPIError) as error:
+            if len(batches) > 1 and not isinstance(error, Overloaded):
+                return [outcome for batch in batches for outcome in self.append_all([batch])]
+            if not isinstance(error, RankspaceError):
+                raise
+            return [error] * len(batches)
+        return [_as_synced(outcome) if synced else outcome for outcome in outcomes]
 
     def next_offset(self, stream: str) -> int:
         """Where the next sample goes."""
@@ -123,17 +192,18 @@ class Log:
         return islice(taken, limit)
 
     def records(
-        self, stream: str, start: int = 0, stop: int | None = None
-    ) -> Iterator[tuple[int, Sample | Rejected]]:
+        self,
+        stream: str,
+        start: int = 0,
+        stop: int | None = None,
+        wanted: Callable[[Entry], bool] | None = None,
+    ) -> Iterator[tuple[int, Entry]]:
         """What is at each offset of [start, stop); memory is bounded.
 
-        Without `stop` it ends where the stream ended when the reading began.
+        Without `stop` it ends where the stream ended when the reading began. `wanted` is asked with
+        samples whose media are empty: media that nobody wants are not read.
         """
-        for row in self._rows(stream, start, stop):
-            if row.reject_reason is None:
-                yield row.offset, self._sample(stream, row)
-            else:
-                yield row.offset, Rejected(row.sample_id, row.reject_reason, row.reject_message)
+        return self._reading.entries(stream, start, stop, wanted)
 
     def hashes(self, stream: str, stop: int) -> Iterator[bytes]:
         """The content hashes at [0, stop); media are not read."""
@@ -143,47 +213,50 @@ class Log:
             for (found,) in connection.execute(query).yield_per(4096):
                 yield found
 
+    def expire(self) -> int:
+        """Turn what its stream keeps no longer into tombstones, in small steps; return how many."""
+        return expire(self._database)
+
     def sweep(self) -> int:
-        """Remove blobs that no sample names; return how many."""
+        """Remove deleted streams and blobs that no sample names; return how many blobs."""
 
         def used(name: str) -> bool:
             with self._database.read() as connection:
                 query = select(exists().where(blob_uses.c.hash == name))
                 return bool(connection.scalar(query))
 
-        return self._blobs.sweep(used, self._config.orphan_age_s)
+        purged = purge(self._database)
+        swept = self._blobs.sweep(used, self._config.orphan_age_s)
+        if purged or swept:
+            self._database.forget()
+        return swept
 
-    def _prepare(self, sample: Sample | Rejected) -> Prepared:
-        packed = content.Packed()
-        if isinstance(sample, Sample):
-            packed = content.pack(sample, self._config.inline_bytes_max)
-        return Prepared(sample, content.digest(sample), packed)
 
-    def _rows(self, stream: str, start: int, stop: int | None) -> Iterator[Row[Any]]:
-        """Records in pages, each a transaction of its own: a slow reader holds up nobody."""
-        with self._database.read() as connection:
-            head = stream_row(connection, stream)
-        end = head.next_offset if stop is None else min(stop, head.next_offset)
-        at = max(start, 0)
-        while at < end:
-            last = min(at + self._config.page_rows, end)
-            where = records.c.stream_id == head.id, records.c.offset.between(at, last - 1)
-            with self._database.read() as connection:
-                query = select(records).where(*where).order_by(records.c.offset)
-                rows = connection.execute(query).all()
-            if len(rows) != last - at:
-                raise NotFound(f"stream {stream} was deleted while it was read")
-            yield from rows
-            at = last
+def _as_synced(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Appended) and outcome.durability == "written":
+        return Appended(outcome.first, outcome.next, outcome.duplicate)
+    return outcome
 
-    def _sample(self, stream: str, row: Row[Any]) -> Sample:
-        parts = content.unpack(row.parts, row.payload, self._blobs.get)
-        sample = Sample(row.sample_id, parts, row.event_time_us, row.labels)
-        if content.digest(sample) != row.hash:
-            raise Corrupt(f"offset {row.offset} of stream {stream} does not hold what was written")
-        return sample
+
+def _changes(change: StreamChange) -> dict[str, Any]:
+    """The columns that a change sets."""
+    values: dict[str, Any] = {}
+    if change.description is not None:
+        values["description"] = change.description
+    if change.labels is not None:
+        values["labels"] = dict(change.labels)
+    if change.retention is not None:
+        if min(change.retention.age_s, change.retention.bytes) < 0:
+            raise InvalidInput("retention is 0 or more; 0 keeps samples for ever", "retention")
+        values["retention_age_s"] = change.retention.age_s
+        values["retention_bytes"] = change.retention.bytes
+    return values
+
+
+_PLAIN = tuple(field.name for field in fields(Stream) if field.name not in ("retention", "digest"))
 
 
 def _stream(row: Row[Any]) -> Stream:
-    values = {key: value for key, value in row._mapping.items() if key != "id"}
-    return Stream(**values | {"digest": row.digest.hex()})
+    values = {name: row._mapping[name] for name in _PLAIN}
+    retention = Retention(row.retention_age_s, row.retention_bytes)
+    return Stream(**values, retention=retention, digest=row.digest.hex())

@@ -1,10 +1,12 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak.
 
     streams ──< records ──< blob_uses        jobs ──< job_events        models ──< aliases
+                        └── quarantine
 
-A record is a sample or a rejection (then `reject_reason` is set and there are no parts). Its media
+A record is a sample or a tombstone (then `reject_reason` is set and there are no parts). Its media
 lie in `payload`, one after the other, as far as they fit, and in blobs otherwise; `parts` tells
-which. The hash comes before the payload in the row, so that checking hashes does not read media.
+which. The hash comes before the payload in the row, so that checking hashes does not read media;
+it stays when a sample becomes a tombstone, so that the stream's digest can be checked for ever.
 """
 
 from sqlalchemy import (
@@ -22,7 +24,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "1"
+VERSION = "2"
 """Written into every store; a store of another version is refused."""
 
 metadata = MetaData()
@@ -39,14 +41,19 @@ streams = Table(
     "streams",
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=True),
-    Column("name", String(63), nullable=False, unique=True),
+    Column("name", String(127), nullable=False, unique=True),
     Column("description", Text, nullable=False),
     Column("labels", JSON, nullable=False),
     Column("created_us", BigInteger, nullable=False),
+    Column("retention_age_s", BigInteger, nullable=False, default=0),
+    Column("retention_bytes", BigInteger, nullable=False, default=0),
+    Column("deleted", Boolean, nullable=False, default=False),  # its records go in steps
     Column("finalized", Boolean, nullable=False, default=False),
     Column("next_offset", BigInteger, nullable=False, default=0),
     Column("rejected", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),
+    Column("kept_bytes", BigInteger, nullable=False, default=0),
+    Column("first_kept", BigInteger, nullable=False, default=0),  # all before it has expired
     Column("epoch", BigInteger, nullable=False, default=0),
     Column("digest", LargeBinary(32), nullable=False),
     sqlite_autoincrement=True,  # the id of a deleted stream is never used again
@@ -60,6 +67,8 @@ records = Table(
     Column("hash", LargeBinary(32), nullable=False),
     Column("sample_id", Text, nullable=False),
     Column("event_time_us", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of media, as sent; 0 for a tombstone
     Column("reject_reason", String(63)),
     Column("reject_message", Text),
     Column("labels", JSON(none_as_null=True)),
@@ -75,12 +84,26 @@ blob_uses = Table(
     Column("offset", BigInteger, primary_key=True, autoincrement=False),
 )
 
+quarantine = Table(  # damaged records as they were found, set aside by hand
+    "quarantine",
+    metadata,
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    Column("sample_id", Text),
+    Column("event_time_us", BigInteger),
+    Column("labels", Text),
+    Column("parts", Text),
+    Column("payload", LargeBinary),
+)
+
 jobs = Table(
     "jobs",
     metadata,
     Column("id", _Key, primary_key=True, autoincrement=True),
     Column("job_id", String(63), nullable=False, unique=True),
-    Column("request_id", String(128), nullable=False, unique=True),
+    Column("request_id", String(255), nullable=False, unique=True),
     Column("config", JSON, nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("wish", String(16), nullable=False),
@@ -103,7 +126,7 @@ job_events = Table(
 models = Table(
     "models",
     metadata,
-    Column("name", String(63), primary_key=True),
+    Column("name", String(127), primary_key=True),
     Column("version", BigInteger, primary_key=True, autoincrement=False),
     Column("files", JSON, nullable=False),
     Column("lineage", JSON, nullable=False),
@@ -113,12 +136,64 @@ models = Table(
 aliases = Table(  # every move ever made; the newest of an alias counts
     "aliases",
     metadata,
-    Column("alias", String(63), primary_key=True),
+    Column("alias", String(127), primary_key=True),
     Column("revision", BigInteger, primary_key=True, autoincrement=False),
-    Column("name", String(63), nullable=False),
+    Column("name", String(127), nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("before", BigInteger, nullable=False),  # the move that a roll-back returns to; 0: none
     Column("rolled_back", Boolean, nullable=False),
     Column("moved_us", BigInteger, nullable=False),
     ForeignKeyConstraint(["name", "version"], ["models.name", "models.version"]),
+)
+
+access_tokens = Table(  # who may ask; a name is never used again, so that logs stay clear
+    "access_tokens",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("sha256", String(64), nullable=False, unique=True),
+    Column("scopes", JSON, nullable=False),
+    Column("tenant", String(31), nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("expires_us", BigInteger),
+    Column("revoked_us", BigInteger),
+)
+
+growing = Table(  # media that come piece by piece, until a sample names them
+    "growing",
+    metadata,
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
+    Column("media_id", String(64), primary_key=True),
+    Column("head", JSON, nullable=False),
+    Column("position", BigInteger, nullable=False),
+    Column("ended", Boolean, nullable=False),
+    Column("taken", Boolean, nullable=False),  # a sample has named it
+    Column("sha256", LargeBinary(32), nullable=False),  # once it has ended
+    Column("begun_us", BigInteger, nullable=False),
+    Column("touched_us", BigInteger, nullable=False, index=True),
+)
+
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("stream_id", _Key, primary_key=True, autoincrement=False),
+    Column("media_id", String(64), primary_key=True),
+    Column("position", BigInteger, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    ForeignKeyConstraint(
+        ["stream_id", "media_id"], ["growing.stream_id", "growing.media_id"], ondelete="CASCADE"
+    ),
+)
+
+rejects = Table(  # refused samples as they were sent, where somebody wants them kept
+    "rejects",
+    metadata,
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
+    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("created_us", BigInteger, nullable=False, index=True),
+    Column("sample_id", Text, nullable=False),
+    Column("reason", String(63), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("field", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("raw", LargeBinary, nullable=False),
 )

@@ -30,8 +30,7 @@ def test_the_order_of_labels_changes_nothing(sample: Sample) -> None:
 def test_unpacking_gives_back_what_was_packed(sample: Sample, inline_bytes_max: int) -> None:
     packed = content.pack(sample, inline_bytes_max)
     assert len(packed.payload) <= inline_bytes_max
-    payload = bytes(packed.payload)
-    assert content.unpack(packed.parts, payload, packed.blobs.__getitem__) == sample.parts
+    assert content.unpack(packed.parts, packed.payload, packed.blobs.__getitem__) == sample.parts
 
 
 def test_the_hash_is_that_of_the_layout_written_down() -> None:

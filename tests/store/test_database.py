@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from rankspace.errors import Corrupt, InvalidConfig, Overloaded
 from rankspace.media.sample import Sample
@@ -38,18 +38,24 @@ def test_processes_may_open_a_new_store_at_the_same_moment(tmp_path: Path) -> No
         assert len(store.catalogue.jobs.list(size=100).items) == 30
 
 
-def test_commits_are_synced_and_readers_do_not_wait(config: StoreConfig, store: Store) -> None:
-    store.log.create("s")
-    with sqlite3.connect(config.folder / "store.db") as other:
+def test_commits_are_synced_and_readers_do_not_wait(sqlite: StoreConfig) -> None:
+    with Store.open(sqlite) as store:
+        store.log.create("s")
+        other = sqlite3.connect(sqlite.folder / "store.db")
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         other.execute("BEGIN IMMEDIATE")
         assert store.log.get("s").next_offset == 0
-    other.close()
+        other.close()
+        database = Database(sqlite)
+        for synced, level in ((True, 2), (False, 1)):  # FULL, NORMAL
+            with database.write(synced) as connection:
+                assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == level
+        database.close()
 
 
-def test_a_writer_that_waits_too_long_is_told_to_come_again(config: StoreConfig) -> None:
-    with Store.open(config.model_copy(update={"busy_s": 0.05})) as store:
-        other = sqlite3.connect(config.folder / "store.db")
+def test_a_writer_that_waits_too_long_is_told_to_come_again(sqlite: StoreConfig) -> None:
+    with Store.open(sqlite.model_copy(update={"busy_s": 0.05})) as store:
+        other = sqlite3.connect(sqlite.folder / "store.db")
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(Overloaded) as caught:
             store.log.create("s")
@@ -58,20 +64,20 @@ def test_a_writer_that_waits_too_long_is_told_to_come_again(config: StoreConfig)
         store.log.create("s")
 
 
-def test_a_store_of_another_version_is_refused(config: StoreConfig) -> None:
-    Store.open(config).close()
-    with sqlite3.connect(config.folder / "store.db") as other:
+def test_a_store_of_another_version_is_refused(sqlite: StoreConfig) -> None:
+    Store.open(sqlite).close()
+    with sqlite3.connect(sqlite.folder / "store.db") as other:
         other.execute("UPDATE facts SET value = '99'")
     other.close()
     with pytest.raises(InvalidConfig, match="99"):
-        Store.open(config)
+        Store.open(sqlite)
 
 
-def test_a_damaged_database_is_corrupt(config: StoreConfig) -> None:
-    config.folder.mkdir()
-    (config.folder / "store.db").write_bytes(b"this is no database at all" * 100)
+def test_a_damaged_database_is_corrupt(sqlite: StoreConfig) -> None:
+    sqlite.folder.mkdir()
+    (sqlite.folder / "store.db").write_bytes(b"this is no database at all" * 100)
     with pytest.raises(Corrupt):
-        Store.open(config)
+        Store.open(sqlite)
 
 
 def test_a_thread_that_finds_no_connection_is_told_to_come_again(config: StoreConfig) -> None:
@@ -85,24 +91,24 @@ def test_a_thread_that_finds_no_connection_is_told_to_come_again(config: StoreCo
         database.close()
 
 
-def test_a_full_disk_is_told_and_changes_nothing(config: StoreConfig, store: Store) -> None:
-    store.log.create("s")
-    database = Database(config)
-
-    def overfill() -> None:
+def test_a_full_disk_is_told_and_changes_nothing(sqlite: StoreConfig) -> None:
+    def overfill(database: Database) -> None:
         with database.write() as connection:
             connection.exec_driver_sql("PRAGMA max_page_count = 1")  # of this connection: no more
             big = {"name": "big", "value": "x" * 1_000_000}
             connection.execute(insert(schema.facts).values(**big))
 
-    with pytest.raises(Overloaded, match="full"):
-        overfill()
-    database.close()
-    assert store.log.append("s", 0, [Sample("a", ())]).next == 1
+    with Store.open(sqlite) as store:
+        store.log.create("s")
+        database = Database(sqlite)
+        with pytest.raises(Overloaded, match="full"):
+            overfill(database)
+        database.close()
+        assert store.log.append("s", 0, [Sample("a", ())]).next == 1
 
 
 def test_a_bug_in_a_query_is_not_taken_for_trouble_of_the_store(config: StoreConfig) -> None:
     database = Database(config.model_copy(update={"folder": config.folder.parent}))
-    with pytest.raises(OperationalError), database.read() as connection:
+    with pytest.raises(DBAPIError), database.read() as connection:
         connection.exec_driver_sql("this is no query")
     database.close()

@@ -1,7 +1,7 @@
 """Compare-and-append: dense, never twice, never other content; what goes in comes out."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 
@@ -35,10 +35,11 @@ def texts(*numbers: int) -> list[Sample]:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+def shared(tmp_path_factory: pytest.TempPathFactory, address: Callable[[], str]) -> Iterator[Store]:
     """One store for many drawn examples, each with streams of its own."""
     folder = tmp_path_factory.mktemp("shared")
-    with Store.open(StoreConfig(folder=folder, inline_bytes_max=16, page_rows=3)) as opened:
+    config = StoreConfig(folder=folder, url=address(), inline_bytes_max=16, page_rows=3)
+    with Store.open(config) as opened:
         yield opened
 
 
@@ -180,7 +181,7 @@ def test_names_are_checked_and_unique(store: Store) -> None:
     assert store.log.get("a.b_c-1").labels == {"k": "v"}
     with pytest.raises(AlreadyExists):
         store.log.create("a.b_c-1")
-    for name in ("", "-a", "A", "a/b", "a" * 64, "a\n"):
+    for name in ("", "-a", "A", "a/b/c", "a" * 64, "a\n"):
         with pytest.raises(InvalidInput):
             store.log.create(name)
     for call in (store.log.get, store.log.finalize, store.log.delete, store.log.claim):
@@ -227,18 +228,18 @@ def test_a_reader_of_a_stream_that_is_deleted_meanwhile_is_told(store: Store) ->
         list(reading)
 
 
-def test_changed_bytes_are_noticed(config: StoreConfig) -> None:
-    with Store.open(config) as store:
+def test_changed_bytes_are_noticed(sqlite: StoreConfig) -> None:
+    with Store.open(sqlite) as store:
         store.log.create("s")
         store.log.append("s", 0, [text(1), text(2, 100)])
-    with sqlite3.connect(config.folder / "store.db") as database:
+    with sqlite3.connect(sqlite.folder / "store.db") as database:
         database.execute("UPDATE records SET payload = ? WHERE payload = ?", (b"9", b"1"))
     database.close()
-    with Store.open(config) as store:
+    with Store.open(sqlite) as store:
         with pytest.raises(Corrupt, match="offset 0"):
             list(store.log.read("s"))
         (blob,) = store.blobs.names()
-        (config.folder / "blobs" / blob[:2] / blob).write_bytes(b"2" * 99)
+        (sqlite.folder / "blobs" / blob[:2] / blob).write_bytes(b"2" * 99)
         with pytest.raises(Corrupt):
             list(store.log.read("s", 1))
 

@@ -1,0 +1,151 @@
+"""A real PostgreSQL server that tests start, restart, kill and remove themselves.
+
+It listens on loopback, on a port of the system's choice, and keeps its data in a folder of its own.
+PostgreSQL refuses to run as root; it then runs as its own user, or as nobody. It ends with the
+process that started it, however that ends.
+"""
+
+import ctypes
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import psycopg
+
+STARTS_WITHIN_S = 30.0
+MISSING = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+def binaries() -> Path | None:
+    """Where PostgreSQL's programs lie; the newest, if there are several."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if found:
+        return max(found, key=lambda folder: float(folder.parent.name))
+    on_path = shutil.which("initdb")
+    return Path(on_path).resolve().parent if on_path else None
+
+
+class Postgres:
+    """One server. After a restart it has the same port and the same data."""
+
+    def __init__(self, programs: Path) -> None:
+        self._programs = programs
+        self._user = _unprivileged()
+        self._folder = Path(tempfile.mkdtemp(prefix="rankspace-postgres-"))
+        self._schemas = count()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+        if self._user is not None:
+            os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
+        initdb = [programs / "initdb", "-D", self._data, "-U", "rankspace", "--auth=trust"]
+        made = [*initdb, "--no-sync", "--encoding=UTF8", "--locale=C"]
+        done = subprocess.run(made, capture_output=True, text=True, check=False, **self._as())
+        assert done.returncode == 0, done.stderr
+
+    @property
+    def _data(self) -> Path:
+        return self._folder / "data"
+
+    def start(self) -> None:
+        """Return once it takes connections."""
+        settings = {
+            "listen_addresses": "127.0.0.1",
+            "port": self.port,
+            "unix_socket_directories": "",
+            "max_connections": 200,
+            "shared_buffers": "32MB",
+        }
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._programs / "postgres", "-D", self._data, *options],
+                stdout=log, stderr=log, preexec_fn=_end_with_parent, **self._as(),
+            )  # fmt: skip
+        until = time.monotonic() + STARTS_WITHIN_S
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "log").read_text()
+            assert time.monotonic() < until, (self._folder / "log").read_text()
+            time.sleep(0.05)
+
+    def end(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT ends sessions and is clean, SIGQUIT is a crash of all its processes."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(timeout=30)
+
+    def restart(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it and start it again."""
+        self.end(how)
+        self.start()
+
+    def fresh(self) -> str:
+        """The address of an empty room of its own: a schema."""
+        name = f"room{next(self._schemas)}_{os.getpid()}"
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f"CREATE SCHEMA {name}")
+        return f"{self.url}?options=-csearch_path%3D{name}"
+
+    @property
+    def url(self) -> str:
+        """The address of the server's first database."""
+        return f"postgresql://rankspace@127.0.0.1:{self.port}/postgres"
+
+    def remove(self) -> None:
+        """Stop it and delete all it has."""
+        self.end()
+        shutil.rmtree(self._folder)
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self.url, connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _as(self) -> dict[str, object]:
+        """How its programs are started."""
+        place: dict[str, object] = {"cwd": self._folder}
+        if self._user is not None:
+            identity = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+            place |= identity
+        return place
+
+
+def running() -> Iterator[Postgres]:
+    """A server, as long as somebody needs it."""
+    programs = binaries()
+    assert programs is not None, MISSING
+    server = Postgres(programs)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Whom to be where we are root; None: ourselves."""
+    if os.geteuid() != 0:
+        return None
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    return known.get("postgres") or known["nobody"]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _end_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
