@@ -25,7 +25,10 @@ from rankspace.model.network import Network
 from rankspace.ranks.space import Alphabet, Space
 
 ROUND = 128
-"""Rows of a product are filled up to a multiple of this while there are that many."""
+"""Rows of a product are filled up to a multiple of this."""
+
+FEW = 8
+"""Up to so many rows are left as they are: answering asks for one at a time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -100,7 +103,7 @@ class Readout:
 def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:
     """The product, in few shapes: a CPU prepares it anew for every shape that it meets."""
     count = len(x)
-    if count < ROUND:
+    if count <= FEW:
         return x @ y
     return (F.pad(x, (0, 0, 0, -count % ROUND)) @ y)[:count]
 

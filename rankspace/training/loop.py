@@ -22,7 +22,7 @@ from rankspace.model.readout import Readout
 from rankspace.store.tokens import TokenSample
 from rankspace.training.balance import Balance, Turn
 from rankspace.training.batches import Batch, pack
-from rankspace.training.documents import Document, Documents
+from rankspace.training.documents import Documents, Sketch
 from rankspace.training.job import JobConfig
 from rankspace.training.optimizer import Average, Optimizer, factor
 from rankspace.training.precision import fast
@@ -111,31 +111,32 @@ class Feed:
         self._config = config
 
     def batch(self, step: int, balance: Balance) -> "Drawn":
-        """The documents of a step; a pure function of (seed, step, balance)."""
+        """The sketches of a step's documents; a pure function of (seed, step, balance)."""
         random = np.random.default_rng((self._config.seed, step))
         turn = balance.turn()
-        found: list[Document] = []
+        found: list[Sketch] = []
         left = int(self._config.batch_symbols * FILL)
         while left > 0:
             source = turn.source()
             rows = self._rows[source]
             row = rows[int(random.integers(len(rows)))]
             answer = self._answers.get((row.stream, row.offset))
-            document = self._documents.draw(source, row, random, answer)
-            turn.took(source, len(document))
-            found.append(document)
-            left -= len(document)
+            sketch = self._documents.sketch(source, row, random, answer)
+            turn.took(source, len(sketch))
+            found.append(sketch)
+            left -= len(sketch)
         return Drawn(found, turn)
 
     def pack(self, drawn: "Drawn", rank: int, world: int) -> Batch:
         """This worker's share of a step."""
         rows = self._config.batch_symbols // self._config.context // world
-        return pack(drawn.documents[rank::world], self._config.context, rows)
+        documents = [self._documents.lay(sketch) for sketch in drawn.sketches[rank::world]]
+        return pack(documents, self._config.context, rows)
 
 
 class Drawn:
     """Documents of one step, and the turn they were drawn in."""
 
-    def __init__(self, documents: list[Document], turn: Turn) -> None:
-        self.documents = documents
+    def __init__(self, sketches: list[Sketch], turn: Turn) -> None:
+        self.sketches = sketches
         self.turn = turn

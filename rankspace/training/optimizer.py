@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from rankspace.model.presets import Preset
+from rankspace.training.muon import Muon
 
 WARM_UP = 20
 DECAY = 0.5
@@ -53,7 +54,7 @@ class Optimizer:
         self._rates = [rates[1]]
         if matrices:
             self.parts.append(
-                torch.optim.Muon(matrices.values(), lr=rates[0], momentum=0.95, weight_decay=0.01)
+                Muon(matrices.values(), lr=rates[0], momentum=0.95, weight_decay=0.01)
             )
             self._rates.append(rates[0])
 

@@ -34,6 +34,9 @@ HELD_OUT = 96
 HELD_OUT_LAST = 400
 """And at its end."""
 
+MEASURED = 1024
+"""Symbols that are measured at once: few, so that measuring takes less memory than learning."""
+
 
 class Work:
     """The training itself: network, feed, balance and figures."""
@@ -184,7 +187,7 @@ class Work:
 
     def _batches(self, documents: int) -> Iterator[Batch]:
         found = [document for held in self._held for document in held[:documents]]
-        return batches(found, self.config.context, self.config.batch_symbols)
+        return batches(found, self.config.context, min(MEASURED, self.config.batch_symbols))
 
     def _betas(self) -> dict[str, float]:
         return {"mixture": self._balance.beta} | self.learner.network.betas()

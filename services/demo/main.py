@@ -41,15 +41,15 @@ from services.demo.server import running
 FOLDER = Path(".rankspace/demo")
 JOB = JobConfig(
     streams=sample.STREAMS,
-    weights={"digits": 3.0, "photos": 3.5, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
+    weights={"digits": 4.2, "photos": 3.3, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
-    steps=740,
+    steps=860,
     batch_symbols=4032,
     context=192,
     workers=min(2, os.cpu_count() or 1),
     patience=0,
-    evaluate_every=370,
+    evaluate_every=860,
 )
 """A small network and short sequences: what two cores learn in two minutes. Digits, photos and
 speech are what the figures are of, so they count for more; no early stop, since what is held out

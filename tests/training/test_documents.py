@@ -5,9 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankspace.ranks.vocabulary import END_OF_PART
+from rankspace.ranks.vocabulary import END_OF_PART, PAD
 from rankspace.store.tokens import TokenSample
-from rankspace.training.documents import BRANCHES, TRUNK_WEIGHT, Document, Documents
+from rankspace.training.documents import (
+    BRANCHES,
+    HIDDEN,
+    TRUNK_ASKED,
+    TRUNK_WEIGHT,
+    Document,
+    Documents,
+)
 from tests.training.corpus import Kind, row
 from tests.worlds import KINDS, space
 
@@ -179,3 +186,48 @@ def test_a_row_is_read_in_its_view_and_answered_as_it_was_sent() -> None:
 
     assert document.symbols[trunk].tobytes() in ids(view)
     assert document.symbols[branch].tobytes() in ids(sent)
+
+
+@given(ROWS, st.integers(0, 1000))
+def test_what_is_learnt_from_is_what_is_measured_but_for_the_trunk(
+    sample: TokenSample, seed: int
+) -> None:
+    documents = Documents(space(), 300)
+    sketch = documents.sketch(0, sample, np.random.default_rng(seed))
+    learnt, measured = documents.lay(sketch), documents.draw(0, sample, np.random.default_rng(seed))
+    assert len(sketch) == len(learnt) == len(measured)
+    trunk, *branches = pieces(learnt)
+    for piece in branches:
+        for column in ("symbols", "places", "buckets", "times", "targets", "doors"):
+            same = getattr(learnt, column)[piece] == getattr(measured, column)[piece]
+            assert same.all()
+    seen, whole = learnt.symbols[trunk], measured.symbols[trunk]
+    assert (seen[[0, -1]] == whole[[0, -1]]).all()
+    assert set(seen[seen != whole].tolist()) <= {PAD}
+    assert (learnt.targets == measured.targets).all()
+
+
+def test_a_trunk_is_asked_now_and_then_and_weighs_as_much_on_average() -> None:
+    random, documents, sample = np.random.default_rng(0), Documents(space(), 300), row(0, ALL)
+    sketches = [documents.sketch(0, sample, random) for _ in range(3000)]
+    assert {sketch.weight for sketch in sketches} == {0.0, TRUNK_WEIGHT / TRUNK_ASKED}
+    mean = np.mean([sketch.weight for sketch in sketches])
+    assert mean == pytest.approx(TRUNK_WEIGHT, rel=0.1)
+    for sketch in sketches[:50]:
+        document = documents.lay(sketch)
+        trunk = pieces(document)[0]
+        assert (document.doors[trunk] >= 0).any() == (sketch.weight > 0)
+
+
+def test_symbols_of_media_are_hidden_and_those_of_text_are_not() -> None:
+    random, documents, sample = np.random.default_rng(0), Documents(space(), 300), row(0, ALL)
+    hidden: dict[str, list[float]] = {"text": [], "image": [], "audio": []}
+    for _ in range(600):
+        document = documents.lay(documents.sketch(0, sample, random))
+        trunk = document.symbols[pieces(document)[0]]
+        kind = space().vocabulary.kind_of(int(trunk[0]))
+        assert kind is not None
+        hidden[kind[0]].append(float((trunk[1:-1] == PAD).mean()))
+    assert max(hidden["text"]) == 0
+    for modality in ("image", "audio"):
+        assert np.mean(hidden[modality]) == pytest.approx(HIDDEN, rel=0.2)

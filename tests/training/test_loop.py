@@ -14,9 +14,9 @@ from rankspace.model.readout import Readout
 from rankspace.store.tokens import TokenSample
 from rankspace.training.balance import Balance
 from rankspace.training.batches import Batch, pack
-from rankspace.training.documents import Documents
+from rankspace.training.documents import Document, Documents
 from rankspace.training.job import JobConfig
-from rankspace.training.loop import Feed, Learner, gate
+from rankspace.training.loop import Drawn, Feed, Learner, gate
 from rankspace.training.measure import batches, measure, prior_cross_entropy
 from tests.model.networks import CONTEXT, awake, born, config
 from tests.training.corpus import CONFIG, row
@@ -31,6 +31,10 @@ def feed(job: JobConfig = THREE, rows: list[list[TokenSample]] | None = None) ->
     return Feed(Documents(space(), CONTEXT), rows or ROWS, job, {})
 
 
+def laid(drawn: Drawn) -> list[Document]:
+    return [Documents(space(), CONTEXT).lay(sketch) for sketch in drawn.sketches]
+
+
 def test_the_memory_falls_silent() -> None:
     heard = [gate(step, 100) for step in range(100)]
     assert heard[0] == 1
@@ -43,7 +47,7 @@ def test_a_batch_follows_from_the_seed_the_step_and_the_balance() -> None:
 
     def symbols(seed: int, step: int) -> list[bytes]:
         job = THREE.model_copy(update={"seed": seed})
-        return [d.symbols.tobytes() for d in feed(job).batch(step, balance).documents]
+        return [d.symbols.tobytes() for d in laid(feed(job).batch(step, balance))]
 
     assert symbols(0, 0) == symbols(0, 0)
     assert symbols(0, 0) != symbols(0, 1)
@@ -54,13 +58,13 @@ def test_a_batch_follows_from_the_seed_the_step_and_the_balance() -> None:
 def test_workers_share_a_batch_whatever_their_number(world: int) -> None:
     drawn = feed().batch(0, Balance(THREE.streams))
     shares = [feed().pack(drawn, rank, world) for rank in range(world)]
-    assert sum(share.symbols for share in shares) == sum(map(len, drawn.documents))
+    assert sum(share.symbols for share in shares) == sum(map(len, drawn.sketches))
     assert len({share.inputs.symbols.shape[1] for share in shares}) == 1
 
 
 def test_a_batch_is_about_as_large_as_asked() -> None:
     drawn = feed().batch(0, Balance(THREE.streams))
-    total = sum(map(len, drawn.documents))
+    total = sum(map(len, drawn.sketches))
     assert 0.9 * THREE.batch_symbols < total < THREE.batch_symbols + CONTEXT
 
 
@@ -80,7 +84,7 @@ def test_every_modality_is_learnt(modality: str) -> None:
 
 
 def test_a_source_that_was_not_drawn_has_no_loss() -> None:
-    batch = pack(feed().batch(0, Balance(THREE.streams)).documents, CONTEXT)
+    batch = pack(laid(feed().batch(0, Balance(THREE.streams))), CONTEXT)
     _, losses = Learner(born(), READOUT, THREE).step(batch, 0, 5)
     assert [math.isnan(loss) for loss in losses] == [False, False, False, True, True]
 
@@ -102,13 +106,13 @@ def test_two_learners_at_one_seed_are_one(preset: Preset) -> None:
 
 def test_the_birth_law_over_documents() -> None:
     """What is measured before the first step is what the memory alone would need."""
-    found = list(batches(feed().batch(0, Balance(THREE.streams)).documents, CONTEXT, 256))
+    found = list(batches(laid(feed().batch(0, Balance(THREE.streams))), CONTEXT, 256))
     born_loss = measure(born(), READOUT, found, gate(0, 10)).mean
     assert born_loss == pytest.approx(prior_cross_entropy(space(), found), abs=1e-5)
 
 
 def test_measures_are_those_of_each_group_and_of_the_memory() -> None:
-    documents = feed().batch(0, Balance(THREE.streams)).documents
+    documents = laid(feed().batch(0, Balance(THREE.streams)))
     found = measure(born(), READOUT, list(batches(documents, CONTEXT, 100)), 1.0)
     symbols = sum(int((document.doors >= 0).sum()) for document in documents)
     for groups in (found.modalities, found.sources):
@@ -124,7 +128,7 @@ def test_measures_are_those_of_each_group_and_of_the_memory() -> None:
 
 def test_a_measure_changes_nothing() -> None:
     network = awake()
-    documents = feed().batch(0, Balance(THREE.streams)).documents
+    documents = laid(feed().batch(0, Balance(THREE.streams)))
     found = list(batches(documents, CONTEXT, 256))
     one, two = (measure(network, READOUT, found) for _ in range(2))
     assert one.loss == two.loss

@@ -1,0 +1,46 @@
+"""Muon: torch's own but for rounding, and an update that turns every way alike."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankspace.training.muon import Muon, orthogonal
+
+SHAPES = st.lists(st.tuples(st.integers(1, 24), st.integers(1, 24)), min_size=1, max_size=6)
+
+
+@given(SHAPES, st.integers(0, 1000))
+def test_it_is_that_of_torch_but_for_rounding(shapes: list[tuple[int, int]], seed: int) -> None:
+    random = torch.Generator().manual_seed(seed)
+    born = [torch.randn(shape, generator=random) for shape in shapes]
+    theirs, ours = ([torch.nn.Parameter(one.clone()) for one in born] for _ in range(2))
+    optimizers = [
+        kind(weights, lr=0.05, momentum=0.95, weight_decay=0.01)
+        for kind, weights in ((torch.optim.Muon, theirs), (Muon, ours))
+    ]
+    for _ in range(3):
+        for one, other in zip(theirs, ours, strict=True):
+            one.grad = torch.randn(one.shape, generator=random)
+            other.grad = one.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+    for one, other in zip(theirs, ours, strict=True):
+        assert torch.allclose(one, other, atol=0.01)
+    states = [optimizer.state_dict()["state"] for optimizer in optimizers]
+    for at, held in states[0].items():
+        assert torch.equal(held["momentum_buffer"], states[1][at]["momentum_buffer"])
+
+
+def test_a_weight_without_a_gradient_stays() -> None:
+    weights = [torch.nn.Parameter(torch.ones(3, 3)) for _ in range(2)]
+    weights[0].grad = torch.eye(3)
+    Muon(weights, lr=0.1).step()
+    assert not torch.equal(weights[0], torch.ones(3, 3))
+    assert torch.equal(weights[1], torch.ones(3, 3))
+
+
+def test_singular_values_come_near_one() -> None:
+    made = torch.randn(5, 16, 40, generator=torch.Generator().manual_seed(0))
+    values = torch.linalg.svdvals(orthogonal(made).float())
+    assert values.min() > 0.6
+    assert values.max() < 1.3
