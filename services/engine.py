@@ -5,15 +5,18 @@ laptop and on a cluster alike. Everything slow runs in threads or processes of i
 call holds up another. Every refusal is a leaf of `rankspace.errors`.
 """
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from rankspace.errors import RankspaceError
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
+from rankspace.store.access import Holding, StoredToken
 from rankspace.store.entries import (
     Alias,
     Appended,
+    Durability,
     Job,
     JobEvent,
     ModelVersion,
@@ -22,6 +25,8 @@ from rankspace.store.entries import (
     Stream,
     Wish,
 )
+from rankspace.store.growing import Grown, Medium, Step
+from rankspace.store.rejects import Reject
 from rankspace.training.job import JobConfig
 
 
@@ -37,6 +42,15 @@ class Window:
 
     rejected: bool = False
     """Give what is left of refused samples too."""
+
+    wanted: Callable[[Sample | Rejected], bool] | None = None
+    """Instead of `rejected`: what to give, judged without media; those of the rest are not read."""
+
+    def takes(self, entry: Sample | Rejected) -> bool:
+        """Whether to give an entry."""
+        if self.wanted is not None:
+            return self.wanted(entry)
+        return self.rejected or isinstance(entry, Sample)
 
 
 @runtime_checkable
@@ -70,6 +84,34 @@ class Streams(Protocol):
         self, stream: str, window: Window
     ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
         """Samples in the order of their offsets, in bounded memory."""
+
+    async def grow(
+        self, stream: str, steps: Sequence[Step], epoch: int, durability: Durability
+    ) -> Sequence[Grown | RankspaceError]:
+        """Pieces of growing media; durable when it returns."""
+
+    async def growing(self, stream: str) -> Sequence[Grown]:
+        """Media that have been begun and that no sample has named yet."""
+
+    async def grown(
+        self, stream: str, media_ids: Sequence[str], bytes_max: int
+    ) -> Mapping[str, Medium]:
+        """Media that have ended, whole, together at most so many bytes."""
+
+    async def take_grown(self, stream: str, media_ids: Sequence[str]) -> None:
+        """Samples have named these media; they may go soon."""
+
+    async def keep_rejects(self, stream: str, refused: Sequence[Reject]) -> None:
+        """Keep refused samples."""
+
+    async def rejects(self, stream: str, size: int, token: str) -> Page[Reject]:
+        """A page of the refused samples that are kept, without what was sent."""
+
+    async def reject(self, stream: str, offset: int) -> Reject:
+        """A refused sample that is kept, with what was sent."""
+
+    async def drop_reject(self, stream: str, offset: int) -> None:
+        """Keep a refused sample no longer."""
 
 
 @runtime_checkable
@@ -158,8 +200,37 @@ class Answers(Protocol):
 
 
 @runtime_checkable
-class Engine(Streams, Jobs, Models, Answers, Protocol):
-    """All of it."""
+class Keeper(Protocol):
+    """Who may ask, and how much is whose."""
+
+    async def tokens(self, digests: Sequence[str]) -> dict[str, StoredToken]:
+        """The tokens with these hashes, whatever they are worth."""
+
+    async def has_tokens(self) -> bool:
+        """Whether there ever was a token."""
+
+    async def holding(self, tenant: str, stream: str) -> Holding:
+        """How much is kept for a tenant, or (with a stream) in that stream."""
+
+
+@runtime_checkable
+class Engine(Streams, Jobs, Models, Answers, Keeper, Protocol):
+    """All of it, of all tenants: the names of one begin with `tenant/`.
+
+    Lists can be had of one tenant: "" is those of none, None those of all.
+    """
+
+    async def streams(self, size: int, token: str, tenant: str | None = None) -> Page[Stream]:
+        """A page of streams by name."""
+
+    async def jobs(self, size: int, token: str, tenant: str | None = None) -> Page[Job]:
+        """A page of jobs, the newest first."""
+
+    async def models(self, size: int, token: str, tenant: str | None = None) -> Page[ModelVersion]:
+        """The newest version of every model, by name."""
+
+    async def aliases(self, size: int, token: str, tenant: str | None = None) -> Page[Alias]:
+        """A page of aliases, by name."""
 
     async def ready(self) -> None:
         """Return when the store is open; raise what keeps it from opening."""

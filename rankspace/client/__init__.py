@@ -17,6 +17,7 @@ from rankspace.client.blocking import BlockingSession, Client
 from rankspace.client.calls import AsyncClient
 from rankspace.client.connection import Tls
 from rankspace.client.generation import Answer, Session
+from rankspace.client.growing import Growing
 
 __all__ = [
     "Answer",
@@ -24,6 +25,7 @@ __all__ = [
     "AsyncClient",
     "BlockingSession",
     "Client",
+    "Growing",
     "SampleError",
     "Session",
     "Tls",

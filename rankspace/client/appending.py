@@ -9,15 +9,16 @@ ends a connection, the next one takes up the window where it stands.
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc
 
 from rankspace.client.connection import Connection, Patience
-from rankspace.client.feed import Feed
-from rankspace.client.window import Window
+from rankspace.client.feed import Feed, Message
+from rankspace.client.tracing import traced
+from rankspace.client.window import Batch, Window
 from rankspace.errors import RankspaceError, Unreachable
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
@@ -27,7 +28,7 @@ from rankspace.wire.problems import read_problem
 BATCH_BYTES = 1 << 20
 """Bytes of a batch, about: enough for one sync to pay, few enough to keep event loops turning."""
 
-Messages = list[media_pb2.Sample]
+Messages = list[Message]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,8 @@ class Append:
         self._limits = (0, 0)
         self._ended = False
         self._leaving = False
+        self._established = False
+        self._known: dict[str, int] = {}
         self._turn = asyncio.Event()
         self._summary = AppendSummary(setup.stream.removeprefix("streams/"))
 
@@ -98,11 +101,12 @@ class Append:
         """Send everything; return when the last sample has its answer."""
         patience = Patience(self._connection.patience_s)
         while True:
-            answers = self._window.answers
+            answers, self._established = self._window.answers, False
             try:
                 await self._connect()
             except RankspaceError as error:
-                if self._window.answers > answers:
+                quiet = self._established and not self._window.in_flight
+                if self._window.answers > answers or quiet:
                     patience.renew()
                 await patience.wait(error)
                 self._summary = replace(self._summary, reconnects=self._summary.reconnects + 1)
@@ -114,9 +118,9 @@ class Append:
         return self._ended and self._window.empty
 
     async def _connect(self) -> None:
-        with self._connection.failures():
+        with self._connection.failures(), traced("append") as carried:
             stub = IngestionServiceStub(self._connection.channel)
-            call = stub.AppendSamples(metadata=self._connection.metadata)
+            call = stub.AppendSamples(metadata=(*self._connection.metadata, *carried))
             try:
                 await self._begin(call)
                 await _first(self._write(call), self._read(call), self._watch())
@@ -134,6 +138,9 @@ class Append:
             raise Unreachable(f"{self._connection.target} ended the call before it began")
         ack = response.setup_ack
         self._window.connected(ack.next_offset, ack.credits.batches, ack.credits.bytes)
+        # What an earlier run of the same input has left need not be sent again.
+        self._known = self._known or {medium.media_id: medium.position for medium in ack.media}
+        self._established = True
         # A batch needs some bytes more than its samples.
         self._limits = (ack.batch_samples_max, ack.message_bytes_max - 1024)
         self._leaving = False
@@ -153,36 +160,47 @@ class Append:
     async def _write_next(self, call: Any) -> None:
         batch = None if self._leaving else self._window.take()
         if batch is not None:
-            message = pb.SampleBatch(offset=batch.offset, samples=batch.message)
-            await call.write(pb.AppendSamplesRequest(batch=message))
+            await call.write(_request(batch))
         elif self._window.wants_more and not self._ended and not self._leaving:
             samples_max, bytes_max = self._limits
             samples = await self._feed.take(samples_max, bytes_max, min(bytes_max, BATCH_BYTES))
             if samples:
-                size = sum(sample.ByteSize() for sample in samples)
-                self._window.add(len(samples), size, samples)
+                self._add(samples)
             else:
                 self._ended = True
         else:
             self._turn.clear()
             await self._turn.wait()
 
+    def _add(self, messages: Messages) -> None:
+        size = sum(message.ByteSize() for message in messages)
+        first = messages[0]
+        if isinstance(first, media_pb2.Sample):
+            self._window.add(len(messages), size, messages)
+        elif not _reaches(first, self._known):
+            self._window.add(0, size, messages)
+
     async def _read(self, call: Any) -> None:
         while (response := await call.read()) is not grpc.aio.EOF:
-            match response.WhichOneof("response"):
-                case "result":
-                    self._stored(response.result)
-                case "error":
-                    raise read_problem(response.error)
-                case "credits":
-                    self._window.credited(response.credits.batches, response.credits.bytes)
-                case "go_away":
-                    self._leaving = True
+            self._hear(response)
             self._turn.set()
             if self._leaving and not self._window.in_flight and not self._done:
                 raise Unreachable(f"{self._connection.target} is about to stop")
         if not self._done:
             raise Unreachable(f"{self._connection.target} ended the call")
+
+    def _hear(self, response: pb.AppendSamplesResponse) -> None:
+        match response.WhichOneof("response"):
+            case "result":
+                self._stored(response.result)
+            case "piece":
+                self._kept()
+            case "error":
+                raise read_problem(response.error)
+            case "credits":
+                self._window.credited(response.credits.batches, response.credits.bytes)
+            case "go_away":
+                self._leaving = True
 
     async def _watch(self) -> None:
         while True:
@@ -190,6 +208,12 @@ class Append:
             await asyncio.sleep(self._connection.timeout_s)
             if self._window.in_flight and self._window.answers == answers:
                 raise Unreachable(f"{self._connection.target} has stopped answering")
+
+    def _kept(self) -> None:
+        piece = self._window.kept()
+        self._summary = replace(self._summary, bytes=self._summary.bytes + piece.bytes)
+        if self._progress:
+            self._progress(self._summary)
 
     def _stored(self, result: pb.AppendResult) -> None:
         batch = self._window.answered(result.offset)
@@ -211,6 +235,20 @@ class Append:
             self._reject(error)  # type: ignore[misc]  # not None here
         if self._progress:
             self._progress(self._summary)
+
+
+def _request(batch: Batch[Messages]) -> pb.AppendSamplesRequest:
+    first = batch.message[0]
+    if isinstance(first, media_pb2.MediaPiece):
+        return pb.AppendSamplesRequest(piece=first)
+    samples = [message for message in batch.message if isinstance(message, media_pb2.Sample)]
+    return pb.AppendSamplesRequest(batch=pb.SampleBatch(offset=batch.offset, samples=samples))
+
+
+def _reaches(piece: media_pb2.MediaPiece, known: Mapping[str, int]) -> bool:
+    """Whether a chunk was there before this append began."""
+    end = piece.position + len(piece.chunk)
+    return piece.WhichOneof("step") == "chunk" and end <= known.get(piece.media_id, 0)
 
 
 async def _first(*work: Coroutine[Any, Any, None]) -> None:

@@ -9,6 +9,7 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
 from functools import wraps
 from types import TracebackType
@@ -19,6 +20,7 @@ from rankspace.client.calls import AsyncClient
 from rankspace.client.connection import FORKED, Tls
 from rankspace.client.feed import Feed
 from rankspace.client.generation import DEFAULT, Said, Session
+from rankspace.client.growing import waits
 from rankspace.errors import Refused
 from rankspace.generation.request import Delta, Sampling, Target
 from rankspace.media.sample import Sample
@@ -216,18 +218,28 @@ class Client:
 
         The callbacks run on the client's own thread.
         """
-        feed = Feed()
+        feed = Feed(offset)
         work = self._client._append(stream, feed, offset, take_over, (progress, rejected))
         appending = asyncio.run_coroutine_threadsafe(work, self._loop.running())
         try:
             for sample in samples:
-                self._loop.run(feed.put(sample))
+                self._put(feed, sample, appending)
                 if appending.done():
                     break
             self._loop.run(feed.end())
             return appending.result()
         finally:
             appending.cancel()
+
+    def _put(self, feed: Feed, sample: Sample, appending: "Future[AppendSummary]") -> None:
+        """What a sample is made of is drawn here, unless it has to be awaited."""
+        if waits(sample):
+            self._loop.run(feed.put(sample))
+            return
+        for message in feed.put_each(sample):
+            if appending.done():
+                return
+            self._loop.run(feed.add(message))
 
     @contextmanager
     def session(self, model: str = "default", trace: bool = False) -> Iterator[BlockingSession]:

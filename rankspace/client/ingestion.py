@@ -92,9 +92,10 @@ class Ingestion:
         after this process itself died, give all of it again with the offset it had: what is there
         already is recognised by its content. `take_over` fences every other writer off. A sample
         that the server refuses keeps its offset and comes back in the summary. A plain iterable is
-        drawn from on the event loop; if making samples takes long, give an asynchronous one.
+        drawn from on the event loop; if making samples takes long, give an asynchronous one. Parts
+        may be `Growing`: their bytes are sent as they come.
         """
-        feed = Feed()
+        feed = Feed(offset)
         pouring = asyncio.create_task(feed.pour(samples))
         try:
             return await self._append(stream, feed, offset, take_over, (progress, rejected))

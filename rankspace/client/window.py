@@ -24,10 +24,10 @@ class Batch(Generic[Message]):
     """Samples that go together."""
 
     offset: int
-    """Where the first of them must land."""
+    """Where the first of them must land; of a piece, the sample that comes next."""
 
     samples: int
-    """How many there are."""
+    """How many there are; none in a piece of a growing medium."""
 
     bytes: int
     """What they count against the credits."""
@@ -82,7 +82,7 @@ class Window(Generic[Message]):
         self._credits = (max(batches, 1), max(size, 1))
 
     def add(self, samples: int, size: int, message: Message) -> None:
-        """Take the next samples."""
+        """Take the next samples, or (none) the next piece of a medium."""
         if self._next is None:
             raise RuntimeError("connected() comes first: it tells where the stream ends")
         self._pending.append(Batch(self._next, samples, size, message))
@@ -102,8 +102,17 @@ class Window(Generic[Message]):
 
     def answered(self, offset: int) -> Batch[Message]:
         """The oldest batch has its answer, which says where it lies."""
-        if not self._sent or self._pending[0].offset != offset:
+        if not self._sent or not self._pending[0].samples or self._pending[0].offset != offset:
             raise Corrupt(f"the server answers for offset {offset}, which is not the next one")
+        return self._gone()
+
+    def kept(self) -> Batch[Message]:
+        """The oldest message is a piece and has its answer."""
+        if not self._sent or self._pending[0].samples:
+            raise Corrupt("the server answers for a piece where none is the next one")
+        return self._gone()
+
+    def _gone(self) -> Batch[Message]:
         batch = self._pending.popleft()
         self._sent -= 1
         self._sent_bytes -= batch.bytes

@@ -16,10 +16,9 @@ class StoreConfig(Config):
     url: str = ""
     """SQLAlchemy address of the database; empty is `store.db` in `folder`."""
 
-    inline_bytes_max: int = Field(default=64 << 10, ge=0, le=1 << 20)
-    """Media bytes of one sample kept beside its row; parts that do not fit become blobs. SQLite
-    reads blobs below about 100 kB faster than a file system does
-    (sqlite.org/intern-v-extern-blob.html)."""
+    inline_bytes_max: int = Field(default=8 << 10, ge=0, le=1 << 20)
+    """Media bytes of one sample kept beside its row; the parts that do not fit go into the blob of
+    their batch, which is written once where a row is written twice (log and table)."""
 
     page_rows: int = Field(default=64, gt=0, le=4096)
     """Records a read holds at once; with the limit above this bounds its memory."""
@@ -32,6 +31,21 @@ class StoreConfig(Config):
 
     orphan_age_s: float = Field(default=3600.0, ge=0)
     """Unreferenced blobs younger than this are kept: an append may be about to name them."""
+
+    growing_media_max: int = Field(default=64, gt=0, le=65536)
+    """Media that may grow in one stream at once."""
+
+    growing_age_s: float = Field(default=3600.0, gt=0)
+    """A growing medium is removed when nothing came for so long."""
+
+    growing_taken_s: float = Field(default=60.0, ge=0)
+    """A medium that a sample has named is kept so long for the same batch to come again."""
+
+    rejects_bytes_max: int = Field(default=64 << 20, ge=0)
+    """Bytes of refused samples kept in one stream, if they are kept; the oldest go first."""
+
+    rejects_age_s: float = Field(default=30 * 86400.0, gt=0)
+    """Refused samples are kept no longer."""
 
     @property
     def address(self) -> str:

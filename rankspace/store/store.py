@@ -8,11 +8,14 @@ jobs/      what running jobs keep, such as checkpoints
 from pathlib import Path
 
 from rankspace.store import files
+from rankspace.store.access import Access
 from rankspace.store.blobs import Blobs
 from rankspace.store.catalogue import Catalogue, open_catalogue
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
 from rankspace.store.log import Log
+from rankspace.store.pieces import Pieces
+from rankspace.store.rejects import Rejects
 
 
 class Store:
@@ -24,6 +27,9 @@ class Store:
         self._database = Database(config)
         self.blobs = Blobs(config.folder / "blobs")
         self.log = Log(self._database, self.blobs, config)
+        self.pieces = Pieces(self._database, config)
+        self.rejects = Rejects(self._database, config)
+        self.access = Access(self._database)
         self.catalogue: Catalogue = open_catalogue(self._database, config.folder / "models")
 
     @classmethod

@@ -1,7 +1,7 @@
 """Streams, batches and what is read back."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from rankspace.errors import InvalidInput
@@ -30,6 +30,11 @@ class Filter:
 
     rejected: bool = False
     """What is left of refused samples is wanted too."""
+
+    @property
+    def sieve(self) -> Callable[[Sample | Rejected], bool] | None:
+        """`takes`, or None where it takes every sample."""
+        return self.takes if self.modalities or self.roles or self.labels else None
 
     def takes(self, entry: Sample | Rejected) -> bool:
         """Whether it is wanted."""

@@ -1,9 +1,12 @@
 """Samples and parts."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 from rankspace.errors import InvalidInput, NotBuilt, UnknownModality
 from rankspace.media.sample import Frame, Modality, Part, Sample
+from rankspace.store.growing import Medium
 from rankspace.v1 import media_pb2 as pb
 from rankspace.wire.values import read_enum, write_enum
 
@@ -41,6 +44,11 @@ def write_encoding(word: str) -> Any:
 
 def read_part(message: pb.Part, path: str = "part") -> Part:
     """A part; `path` is where it stands in its request."""
+    part = _read_part(message, path)
+    return replace(part, start_us=message.start_us) if message.start_us else part
+
+
+def _read_part(message: pb.Part, path: str) -> Part:
     role = message.role
     match message.WhichOneof("content"):
         case "text":
@@ -55,7 +63,7 @@ def read_part(message: pb.Part, path: str = "part") -> Part:
             frames = tuple(Frame(frame.time_us, frame.image) for frame in message.video.frames)
             return Part("video", message.video.data, encoding, role, frames=frames)
         case "growing":
-            raise NotBuilt("growing media are not there yet; send the medium in one part", path)
+            raise NotBuilt("only AppendSamples takes growing media; send it in one part", path)
     raise InvalidInput(f"{path} is empty; set text, audio, image or video", path)
 
 
@@ -69,6 +77,12 @@ def _read_audio(message: pb.Audio, role: str, path: str) -> Part:
 
 def write_part(part: Part) -> pb.Part:
     """A part on the wire."""
+    message = _write_part(part)
+    message.start_us = part.start_us
+    return message
+
+
+def _write_part(part: Part) -> pb.Part:
     for name in ("encoding", "rate_hz", "channels", "frames"):
         if getattr(part, name) and name not in _CARRIED[part.modality]:
             raise InvalidInput(f"{part.modality} has no {name}; leave it out", name)
@@ -88,10 +102,39 @@ def write_part(part: Part) -> pb.Part:
     return pb.Part(role=part.role, video=video)
 
 
-def read_sample(message: pb.Sample, path: str = "") -> Sample:
-    """A sample; `path` is where it stands in its request, with a dot at its end."""
-    parts = tuple(read_part(part, f"{path}parts[{at}]") for at, part in enumerate(message.parts))
-    return Sample(message.sample_id, parts, message.event_time_us, dict(message.labels))
+def read_sample(
+    message: pb.Sample, path: str = "", grown: Mapping[str, Medium] | None = None
+) -> Sample:
+    """A sample; `path` is where it stands in its request, with a dot at its end.
+
+    Where a part names a growing medium, `grown` has it.
+    """
+    time_us = message.event_time_us
+    if grown:
+        named = (grown.get(part.growing.media_id) for part in message.parts)
+        begun = [medium.event_time_us for medium in named if medium and medium.event_time_us]
+        time_us = time_us or min(begun, default=0)
+    parts = []
+    for at, part in enumerate(message.parts):
+        place = f"{path}parts[{at}]"
+        if grown is not None and part.growing.media_id in grown:
+            parts.append(_placed(part, grown[part.growing.media_id], time_us, place))
+        else:
+            parts.append(read_part(part, place))
+    return Sample(message.sample_id, tuple(parts), time_us, dict(message.labels))
+
+
+def _placed(message: pb.Part, medium: Medium, time_us: int, path: str) -> Part:
+    """A medium that has grown, in its place in a sample that happened at `time_us`."""
+    part = medium.part
+    if message.role and part.role and message.role != part.role:
+        raise InvalidInput(
+            f"the medium was begun with the role {part.role}; say the same or none", f"{path}.role"
+        )
+    start_us = message.start_us
+    if not start_us and time_us > 0 and medium.event_time_us:
+        start_us = medium.event_time_us - time_us
+    return replace(part, role=message.role or part.role, start_us=start_us)
 
 
 def write_sample(sample: Sample) -> pb.Sample:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rankspace.generation.request import Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
+from rankspace.store.access import Holding, StoredToken
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import (
     Alias,
@@ -25,12 +26,13 @@ from rankspace.training.job import JobConfig
 from services.engine import Trainer, Window
 from services.local.answering import Answers, LocalSession
 from services.local.config import EngineConfig
+from services.local.ingesting import Ingesting
 from services.local.scheduling import Schedule
 
 Found = TypeVar("Found")
 
 
-class LocalEngine:
+class LocalEngine(Ingesting):
     """A store, the models in it, and a trainer. Call `ready` first and `close` last."""
 
     def __init__(
@@ -60,8 +62,8 @@ class LocalEngine:
     async def stream(self, name: str) -> Stream:
         return await self._with(lambda: self._store.log.get(name))
 
-    async def streams(self, size: int, token: str) -> Page[Stream]:
-        return await self._with(lambda: self._store.log.list(size, token))
+    async def streams(self, size: int, token: str, tenant: str | None = None) -> Page[Stream]:
+        return await self._with(lambda: self._store.log.list(size, token, tenant))
 
     async def finalize_stream(self, name: str) -> Stream:
         return await self._with(lambda: self._store.log.finalize(name))
@@ -83,13 +85,13 @@ class LocalEngine:
         at = window.start
         while True:
             head = await self.stream(stream)
-            pages = _batched(
-                self._store.log.records(stream, at, head.next_offset), self._config.read_rows
-            )
+            sift = window.wanted and window.takes
+            found = self._store.log.records(stream, at, head.next_offset, sift)
+            pages = _batched(found, self._config.read_rows)
             while page := await self._with(lambda: next(pages, None)):  # noqa: B023 - awaited here
-                for offset, found in page:
-                    if window.rejected or isinstance(found, Sample):
-                        yield offset, found
+                for offset, entry in page:
+                    if window.takes(entry):
+                        yield offset, entry
             at = max(at, head.next_offset)
             if head.finalized or not window.follow:
                 return
@@ -101,8 +103,9 @@ class LocalEngine:
     async def job(self, job_id: str) -> Job:
         return await self._with(lambda: self._store.catalogue.jobs.get(job_id))
 
-    async def jobs(self, size: int, token: str) -> Page[Job]:
-        return await self._with(lambda: self._store.catalogue.jobs.list(size, token))
+    async def jobs(self, size: int, token: str, tenant: str | None = None) -> Page[Job]:
+        jobs = self._store.catalogue.jobs
+        return await self._with(lambda: jobs.list(size, token, tenant=tenant))
 
     async def wish(self, job_id: str, wish: Wish) -> Job:
         return await self._schedule.wish(job_id, wish)
@@ -110,8 +113,8 @@ class LocalEngine:
     def watch(self, job_id: str, after: int) -> AsyncGenerator[JobEvent, None]:
         return self._schedule.watch(job_id, after)
 
-    async def models(self, size: int, token: str) -> Page[ModelVersion]:
-        return await self._with(lambda: self._store.catalogue.models.list(size, token))
+    async def models(self, size: int, token: str, tenant: str | None = None) -> Page[ModelVersion]:
+        return await self._with(lambda: self._store.catalogue.models.list(size, token, tenant))
 
     async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
         return await self._with(lambda: self._store.catalogue.models.versions(name, size, token))
@@ -119,8 +122,8 @@ class LocalEngine:
     async def model(self, reference: str) -> ModelVersion:
         return await self._with(lambda: self._store.catalogue.models.resolve(reference))
 
-    async def aliases(self, size: int, token: str) -> Page[Alias]:
-        return await self._with(lambda: self._store.catalogue.aliases.list(size, token))
+    async def aliases(self, size: int, token: str, tenant: str | None = None) -> Page[Alias]:
+        return await self._with(lambda: self._store.catalogue.aliases.list(size, token, tenant))
 
     async def alias(self, alias: str) -> Alias:
         return await self._with(lambda: self._store.catalogue.aliases.get(alias))
@@ -141,6 +144,15 @@ class LocalEngine:
 
     async def score(self, model: str, parts: Sequence[Part]) -> Scores:
         return await self._answers.score(model, parts)
+
+    async def tokens(self, digests: Sequence[str]) -> dict[str, StoredToken]:
+        return await self._with(lambda: self._store.access.find(digests))
+
+    async def has_tokens(self) -> bool:
+        return await self._with(self._store.access.any)
+
+    async def holding(self, tenant: str, stream: str) -> Holding:
+        return await self._with(lambda: self._store.access.holding(tenant, stream))
 
     async def _with(self, task: Callable[[], Found]) -> Found:
         """Run a task in a thread of the store's."""

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from rankspace.errors import MalformedMedia, NotFound, Overloaded
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig, Usage
 from rankspace.media.sample import Part, Sample
+from rankspace.store.access import Holding, StoredToken
 from rankspace.store.entries import (
     ENDED,
     Alias,
@@ -26,6 +27,7 @@ from rankspace.store.entries import (
 from rankspace.store.store import Store
 from rankspace.training.job import JobConfig
 from services.engine import Window
+from services.local.ingesting import Ingesting
 
 POLL_S = 0.01
 
@@ -77,11 +79,11 @@ class Parrot:
         self.closed.set()
 
 
-class ParrotEngine:
+class ParrotEngine(Ingesting):
     """The store, in threads, and the parrot."""
 
     def __init__(self, store: Store, sessions_max: int = 64) -> None:
-        self.store = store
+        self.store = self._store = store
         self.sessions: list[Parrot] = []
         self._sessions_max = sessions_max
 
@@ -91,8 +93,8 @@ class ParrotEngine:
     async def stream(self, name: str) -> Stream:
         return await asyncio.to_thread(self.store.log.get, name)
 
-    async def streams(self, size: int, token: str) -> Page[Stream]:
-        return await asyncio.to_thread(self.store.log.list, size, token)
+    async def streams(self, size: int, token: str, tenant: str | None = None) -> Page[Stream]:
+        return await asyncio.to_thread(self.store.log.list, size, token, tenant)
 
     async def finalize_stream(self, name: str) -> Stream:
         return await asyncio.to_thread(self.store.log.finalize, name)
@@ -116,7 +118,7 @@ class ParrotEngine:
             head = await self.stream(stream)
             found = await asyncio.to_thread(self._records, stream, at, head.next_offset)
             for offset, entry in found:
-                if window.rejected or isinstance(entry, Sample):
+                if window.takes(entry):
                     yield offset, entry
             at = head.next_offset
             if head.finalized or not window.follow:
@@ -133,8 +135,8 @@ class ParrotEngine:
     async def job(self, job_id: str) -> Job:
         return await asyncio.to_thread(self.store.catalogue.jobs.get, job_id)
 
-    async def jobs(self, size: int, token: str) -> Page[Job]:
-        return await asyncio.to_thread(self.store.catalogue.jobs.list, size, token)
+    async def jobs(self, size: int, token: str, tenant: str | None = None) -> Page[Job]:
+        return await asyncio.to_thread(self.store.catalogue.jobs.list, size, token, None, tenant)
 
     async def wish(self, job_id: str, wish: Wish) -> Job:
         return await asyncio.to_thread(self.store.catalogue.jobs.set_wish, job_id, wish)
@@ -149,8 +151,8 @@ class ParrotEngine:
                 return
             await asyncio.sleep(POLL_S)
 
-    async def models(self, size: int, token: str) -> Page[ModelVersion]:
-        return await asyncio.to_thread(self.store.catalogue.models.list, size, token)
+    async def models(self, size: int, token: str, tenant: str | None = None) -> Page[ModelVersion]:
+        return await asyncio.to_thread(self.store.catalogue.models.list, size, token, tenant)
 
     async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
         return await asyncio.to_thread(self.store.catalogue.models.versions, name, size, token)
@@ -158,8 +160,8 @@ class ParrotEngine:
     async def model(self, reference: str) -> ModelVersion:
         return await asyncio.to_thread(self.store.catalogue.models.resolve, reference)
 
-    async def aliases(self, size: int, token: str) -> Page[Alias]:
-        return await asyncio.to_thread(self.store.catalogue.aliases.list, size, token)
+    async def aliases(self, size: int, token: str, tenant: str | None = None) -> Page[Alias]:
+        return await asyncio.to_thread(self.store.catalogue.aliases.list, size, token, tenant)
 
     async def alias(self, alias: str) -> Alias:
         return await asyncio.to_thread(self.store.catalogue.aliases.get, alias)
@@ -183,6 +185,15 @@ class ParrotEngine:
 
     async def score(self, model: str, parts: Sequence[Part]) -> Scores:
         return Scores((), "parrot@1")
+
+    async def tokens(self, digests: Sequence[str]) -> dict[str, StoredToken]:
+        return await asyncio.to_thread(self.store.access.find, digests)
+
+    async def has_tokens(self) -> bool:
+        return await asyncio.to_thread(self.store.access.any)
+
+    async def holding(self, tenant: str, stream: str) -> Holding:
+        return await asyncio.to_thread(self.store.access.holding, tenant, stream)
 
     async def ready(self) -> None:
         await self.streams(1, "")

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankspace.media.sample import Part, Sample
+from rankspace.store import content
 from rankspace.store.config import StoreConfig
 from rankspace.store.store import Store
 from rankspace.v1 import ingestion_pb2 as pb
@@ -63,7 +64,11 @@ async def test_what_is_appended_is_read_back_in_order(stub: Any) -> None:
     assert ack.setup_ack.durability == pb.DURABILITY_SYNCED
     assert (first.batch, first.result.offset, first.next_offset) == (0, 0, 2)
     assert (second.batch, second.result.offset, second.result.durable_offset) == (1, 2, 3)
-    assert await read(stub) == [(0, GOOD), (1, text("a")), (2, text("b"))]
+    assert {answer.result.durability for answer in (first, second)} == {pb.DURABILITY_SYNCED}
+    assert not first.result.at_least_once
+    _, at_the_end = await append(stub, batch([text("c")]))
+    assert (at_the_end.result.offset, at_the_end.result.at_least_once) == (3, True)
+    assert await read(stub, limit=3) == [(0, GOOD), (1, text("a")), (2, text("b"))]
     assert await read(stub, offset=1, limit=1) == [(1, text("a"))]
 
 
@@ -83,10 +88,9 @@ async def test_a_bad_sample_keeps_its_offset_and_harms_no_other(stub: Any) -> No
 
 
 async def test_a_sample_that_cannot_be_read_off_the_wire_is_refused_alone(stub: Any) -> None:
-    request = batch([GOOD, GOOD, GOOD], 0)
+    request = batch([GOOD, GOOD], 0)
     request.batch.samples[0].ClearField("parts")
     request.batch.samples[1].parts[0].Clear()
-    request.batch.samples[2].parts[0].growing.media_id = "later"
     request.batch.content_hash = b""
     _, answer = await append(stub, request)
     assert [
@@ -94,7 +98,6 @@ async def test_a_sample_that_cannot_be_read_off_the_wire_is_refused_alone(stub: 
     ] == [
         ("MALFORMED_MEDIA", "parts"),
         ("INVALID_INPUT", "parts[0]"),
-        ("NOT_BUILT", "parts[0]"),
     ]
 
 
@@ -129,11 +132,16 @@ async def test_errors_of_a_batch_are_in_band_and_the_call_goes_on(stub: Any) -> 
         ("OUT_OF_RANGE", "OFFSET_GAP", "offset"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "batch.content_hash"),
         ("INVALID_ARGUMENT", "LIMIT_EXCEEDED", "batch.samples"),
-        ("UNIMPLEMENTED", "NOT_BUILT", "piece"),
+        ("INVALID_ARGUMENT", "INVALID_INPUT", "piece.media_id"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "setup"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "request"),
     ]
     assert {answer.next_offset for answer in answers[2:9]} == {1}
+    sent, stored = content.digest(text("other")).hex(), content.digest(GOOD).hex()
+    assert dict(answers[2].error.metadata) == {
+        "offset": "0", "next_offset": "1", "stored_hash": stored, "sent_hash": sent,
+    }  # fmt: skip
+    assert dict(answers[3].error.metadata) == {"expected_offset": "1"}
     assert answers[9].result.offset == 1
 
 

@@ -1,61 +1,54 @@
 """IngestionService: read the wire, ask the engine, write the wire."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from grpc.aio import ServicerContext
-from pydantic import Field
 
-from rankspace.config import Config
-from rankspace.errors import InvalidInput, LimitExceeded, NotBuilt, RankspaceError
-from rankspace.media.limits import Limits
-from rankspace.media.probe import check
+from rankspace.errors import InvalidInput, RankspaceError
 from rankspace.media.sample import Sample
-from rankspace.store.entries import Appended, Rejected, Stream
+from rankspace.store.entries import Rejected, Stream
+from rankspace.store.growing import Grown
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import ingestion_pb2_grpc as pb_grpc
-from rankspace.v1 import media_pb2
-from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import ingestion as wire
-from rankspace.wire.media import read_sample
+from rankspace.wire.growing import write_state
 from rankspace.wire.names import read_name, read_page
 from rankspace.wire.problems import BY_REASON
+from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams, Window
 from services.errors import problem
+from services.ingestion.appending import Appending, Room, Writer
+from services.ingestion.config import IngestionConfig
+from services.quotas import Quotas
+from services.telemetry.metrics import READ_SAMPLES
 
 Context = ServicerContext[Any, Any]
-Refusals = list[tuple[int, RankspaceError]]
-
-
-class IngestionConfig(Config):
-    """What a writer may send."""
-
-    limits: Limits = Limits()
-    """Bounds on every sample."""
-
-    batch_samples_max: int = Field(default=1024, gt=0, le=65536)
-    """Samples in one batch: one transaction."""
-
-    credit_batches: int = Field(default=16, gt=0, le=4096)
-    """Batches a writer may have on their way without an answer."""
-
-    credit_bytes: int = Field(default=64 << 20, gt=0, le=1 << 31)
-    """Bytes of such batches; a single message may always be on its way."""
 
 
 class Ingestion(pb_grpc.IngestionServiceServicer):
     """Streams of samples."""
 
     def __init__(
-        self, engine: Streams, config: IngestionConfig, message_bytes_max: int, draining: Draining
+        self,
+        engine: Streams,
+        config: IngestionConfig,
+        message_bytes_max: int,
+        draining: Draining,
+        quotas: Quotas,
     ) -> None:
+        self._quotas = quotas
         self._engine = engine
         self._config = config
         self._draining = draining
         self._message_bytes_max = message_bytes_max
+        self._room = Room(config)
+
+    def close(self) -> None:
+        """End the processes that look into media; no call is open any more."""
+        self._room.sandbox.close()
 
     async def CreateStream(
         self, request: pb.CreateStreamRequest, _context: Context
@@ -97,17 +90,13 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         first = await anext(aiter(requests), pb.AppendSamplesRequest())
         name, epoch = await self._writer(first)
         stream = await self._engine.stream(name)
-        yield self._ack(stream, epoch)
-        number = 0
-        async with aclosing(self._draining.over(aiter(requests))) as said:
-            async for request in said:
-                if isinstance(request, GoAway):
-                    yield pb.AppendSamplesResponse(go_away=request)
-                    continue
-                answer = await self._answer(name, epoch, request)
-                answer.batch = number
+        yield self._ack(stream, epoch, await self._engine.growing(name))
+        keep = self._config.keep_rejects or stream.labels.get("rejects") == "keep"
+        writer = Writer(name, epoch, "synced", keep)
+        call = Appending(self._engine, self._config, self._room, writer)
+        async with aclosing(call.answers(requests, self._draining)) as answers:
+            async for answer in answers:
                 yield answer
-                number += 1
 
     async def _writer(self, first: pb.AppendSamplesRequest) -> tuple[str, int]:
         """The stream to write to and the epoch to write with."""
@@ -123,7 +112,9 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
             epoch = await self._engine.claim(name, epoch)
         return name, epoch
 
-    def _ack(self, stream: Stream, epoch: int) -> pb.AppendSamplesResponse:
+    def _ack(
+        self, stream: Stream, epoch: int, growing: Sequence[Grown]
+    ) -> pb.AppendSamplesResponse:
         config = self._config
         ack = pb.AppendSetupAck(
             stream=f"streams/{stream.name}",
@@ -133,22 +124,11 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
             writer_epoch=epoch or stream.epoch,
             message_bytes_max=self._message_bytes_max,
             batch_samples_max=config.batch_samples_max,
+            media=map(write_state, growing),
+            growing_bytes_max=config.growing_bytes_max,
+            chunk_bytes_max=config.chunk_bytes_max,
         )
         return pb.AppendSamplesResponse(setup_ack=ack, next_offset=stream.next_offset)
-
-    async def _answer(
-        self, name: str, epoch: int, request: pb.AppendSamplesRequest
-    ) -> pb.AppendSamplesResponse:
-        try:
-            batch = _batch(request)
-            entries, refusals = await asyncio.to_thread(admit, batch, self._config)
-            offset = wire.read_offset(batch)
-            appended = await self._engine.append(name, offset, entries, epoch)
-        except RankspaceError as error:
-            stream = await self._engine.stream(name)
-            return pb.AppendSamplesResponse(error=problem(error), next_offset=stream.next_offset)
-        result = _result(appended, batch, refusals)
-        return pb.AppendSamplesResponse(result=result, next_offset=appended.next)
 
     async def ReadSamples(
         self, request: pb.ReadSamplesRequest, _context: Context
@@ -157,84 +137,21 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         if request.offset < 0 or request.limit < 0:
             raise InvalidInput("offset and limit are 0 or more", "offset")
         wanted = wire.read_filter(request.filter)
-        window = Window(request.offset, request.follow, wanted.rejected)
+        window = Window(request.offset, request.follow, wanted.rejected, wanted.sieve)
         given, after = 0, request.offset
         name = read_name("streams", request.stream, "stream")
-        stored_entries = self._engine.read(name, window)
+        stored_entries, tenant = self._engine.read(name, window), caller().tenant
         if request.follow:
             stored_entries = self._draining.until(stored_entries)
         async with aclosing(stored_entries) as entries:
             async for offset, entry in entries:
-                after = offset + 1
-                if wanted.takes(entry):
-                    given += 1
-                    stored = wire.write_stored(offset, entry, _code(entry))
-                    yield pb.ReadSamplesResponse(samples=[stored], next_offset=after)
+                given, after = given + 1, offset + 1
+                READ_SAMPLES.add(1, tenant)
+                stored = wire.write_stored(offset, entry, _code(entry))
+                yield pb.ReadSamplesResponse(samples=[stored], next_offset=after)
                 if given == request.limit > 0:
                     break
         yield pb.ReadSamplesResponse(next_offset=after)
-
-
-def admit(
-    batch: pb.SampleBatch, config: IngestionConfig
-) -> tuple[list[Sample | Rejected], Refusals]:
-    """Every sample of a batch, or what is left of it, and why; slow, for a thread."""
-    wire.check_hash(batch)
-    if not 0 < len(batch.samples) <= config.batch_samples_max:
-        raise LimitExceeded(
-            f"a batch holds 1 to {config.batch_samples_max} samples, this one {len(batch.samples)}",
-            "batch.samples",
-        )
-    refusals: Refusals = []
-    entries = []
-    for index, message in enumerate(batch.samples):
-        entry, error = _admit(message, config.limits)
-        entries.append(entry)
-        if error is not None:
-            refusals.append((index, error))
-    return entries, refusals
-
-
-def _admit(
-    message: media_pb2.Sample, limits: Limits
-) -> tuple[Sample | Rejected, RankspaceError | None]:
-    sample = None
-    try:
-        sample = read_sample(message)
-        check(sample, limits)
-    except (InvalidInput, NotBuilt) as error:
-        shown = message.sample_id[: limits.sample_id_chars_max].replace("\0", "\ufffd")
-        return Rejected(shown, error.reason(), error.message, sample), error
-    return sample, None
-
-
-def _batch(request: pb.AppendSamplesRequest) -> pb.SampleBatch:
-    match request.WhichOneof("request"):
-        case "batch":
-            return request.batch
-        case "piece":
-            raise NotBuilt("growing media are not there yet; send the medium in one part", "piece")
-        case "setup":
-            raise InvalidInput("only the first message is a setup; open another call", "setup")
-    raise InvalidInput("the message is empty; send a batch", "request")
-
-
-def _result(appended: Appended, batch: pb.SampleBatch, refusals: Refusals) -> pb.AppendResult:
-    errors = [
-        pb.SampleError(
-            index=index,
-            offset=appended.first + index,
-            sample_id=batch.samples[index].sample_id,
-            problem=problem(error),
-        )
-        for index, error in refusals
-    ]
-    return pb.AppendResult(
-        offset=appended.first,
-        duplicate=appended.duplicate,
-        durable_offset=appended.next,
-        sample_errors=errors,
-    )
 
 
 def _code(entry: Sample | Rejected) -> int:

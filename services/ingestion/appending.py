@@ -1,0 +1,293 @@
+"""One call of AppendSamples: messages are read as credits allow, worked on in order and answered.
+
+    requests ──▶ read ──▶ inbox ──▶ work ──▶ outbox ──▶ answers
+                  │ waits for credit            │
+                  └────────── given back ◀──────┘
+
+What the next batch holds is judged while the one before it is on its way to the disk. Pieces that
+have come one after the other go into one transaction. A message counts against the credits of its
+call until its answer is written, and against what the server holds until it is stored.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankspace.errors import InvalidInput, RankspaceError
+from rankspace.store.entries import Appended, Durability
+from rankspace.store.growing import Grown, Medium, Step
+from rankspace.v1 import ingestion_pb2 as pb
+from rankspace.v1.problem_pb2 import GoAway
+from rankspace.wire import growing as wire_growing
+from rankspace.wire import ingestion as wire
+from services.auth import caller
+from services.draining import Draining
+from services.engine import Streams
+from services.errors import problem
+from services.ingestion.admission import Admitted, admit, kept
+from services.ingestion.config import IngestionConfig
+from services.ingestion.credits import Credits
+from services.sandbox.decoding import Sandbox
+from services.telemetry import appends, tracing
+from services.telemetry.metrics import APPEND_SECONDS, CREDIT_BATCHES, CREDIT_BYTES
+
+GROWN_AT_ONCE = 2
+"""Batches of the whole server whose growing media are in memory at the same time."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One message on its way through the call."""
+
+    request: pb.AppendSamplesRequest
+    size: int
+    admitting: "asyncio.Task[Admitted] | None" = None
+    read_at: float = field(default_factory=time.monotonic)
+    span: Any = None
+    """Its part of the caller's trace, if one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes where, and how."""
+
+    stream: str
+    epoch: int
+    durability: Durability
+    keep_rejects: bool
+
+
+class Room:
+    """What all calls of a server share: how much they hold together, and who looks into media."""
+
+    def __init__(self, config: IngestionConfig) -> None:
+        self.held = Credits(config.held_bytes_max, 1 << 30)
+        self.sandbox = Sandbox(config.sandbox, config.limits)
+        self.grown = asyncio.Semaphore(GROWN_AT_ONCE)
+
+
+class Appending:
+    """One call, after its setup."""
+
+    def __init__(
+        self, engine: Streams, config: IngestionConfig, room: Room, writer: Writer
+    ) -> None:
+        self._engine = engine
+        self._config = config
+        self._room = room
+        self._writer = writer
+        self._credits = Credits(config.credit_bytes, config.credit_batches)
+        self._inbox: deque[Item] = deque()
+        self._news = asyncio.Event()
+        self._all_read = False
+        self._outbox: asyncio.Queue[tuple[pb.AppendSamplesResponse, Item | None] | None]
+        self._outbox = asyncio.Queue()
+
+    async def answers(
+        self, requests: AsyncIterator[pb.AppendSamplesRequest], draining: Draining
+    ) -> AsyncGenerator[pb.AppendSamplesResponse, None]:
+        """One answer to every message, in order."""
+        reading = asyncio.create_task(self._read(requests, draining))
+        working = asyncio.create_task(self._work())
+        reading.add_done_callback(self._end_of_input)
+        working.add_done_callback(lambda _: self._outbox.put_nowait(None))
+        number = 0
+        try:
+            while (answer := await self._outbox.get()) is not None:
+                response, item = answer
+                if item is None:
+                    yield response
+                    continue
+                response.batch = number
+                number += 1
+                with tracing.within(item.span):
+                    ack = tracing.begin("ack")
+                yield response
+                tracing.end(ack)
+                tracing.end(item.span)
+                self._credits.give(item.size)
+            await asyncio.gather(working, reading)
+        finally:
+            await _ended(reading, working)
+            while self._inbox:
+                await self._drop(self._inbox.popleft())
+
+    async def _read(
+        self, requests: AsyncIterator[pb.AppendSamplesRequest], draining: Draining
+    ) -> None:
+        """Read a message only when those before it leave room for one more."""
+        async with aclosing(draining.over(aiter(requests))) as said:
+            async for request in said:
+                if isinstance(request, GoAway):
+                    self._outbox.put_nowait((pb.AppendSamplesResponse(go_away=request), None))
+                    continue
+                size = max(request.ByteSize(), 1)
+                await self._credits.take(size)
+                await self._room.held.take(size)
+                CREDIT_BATCHES.add(1)
+                CREDIT_BYTES.add(size)
+                item = Item(request, size, span=tracing.begin("append", bytes=size))
+                if request.HasField("batch") and not any(wire_growing.named(request.batch)):
+                    with tracing.within(item.span):
+                        item.admitting = asyncio.create_task(self._admit(request.batch))
+                self._inbox.append(item)
+                self._news.set()
+
+    def _end_of_input(self, _: object) -> None:
+        self._all_read = True
+        self._news.set()
+
+    async def _work(self) -> None:
+        """Store what was read, in its order."""
+        while run := await self._run():
+            try:
+                if run[0].request.HasField("piece"):
+                    responses = await self._grow([item.request for item in run])
+                else:
+                    with tracing.within(run[0].span):
+                        responses = [await self._answer(run[0])]
+            finally:
+                for item in run:
+                    await self._drop(item)
+            for item, response in zip(run, responses, strict=True):
+                self._outbox.put_nowait((response, item))
+                APPEND_SECONDS.see(time.monotonic() - item.read_at)
+
+    async def _run(self) -> list[Item]:
+        """The next message, and the pieces after a piece; nothing at the end."""
+        while not self._inbox:
+            if self._all_read:
+                return []
+            self._news.clear()
+            await self._news.wait()
+        run = [self._inbox.popleft()]
+        while self._inbox and all(
+            item.request.HasField("piece") for item in (run[-1], self._inbox[0])
+        ):
+            run.append(self._inbox.popleft())
+        return run
+
+    async def _drop(self, item: Item) -> None:
+        """A message is held no longer."""
+        if item.admitting is not None:
+            await _ended(item.admitting)
+        self._room.held.give(item.size)
+        CREDIT_BATCHES.add(-1)
+        CREDIT_BYTES.add(-item.size)
+
+    async def _answer(self, item: Item) -> pb.AppendSamplesResponse:
+        try:
+            match item.request.WhichOneof("request"):
+                case "batch" if item.admitting is not None:
+                    return await self._append(item.request.batch, await item.admitting)
+                case "batch":
+                    return await self._append_grown(item.request.batch)
+                case "setup":
+                    raise InvalidInput(
+                        "only the first message is a setup; open another call", "setup"
+                    )
+            raise InvalidInput("the message is empty; send a batch or a piece", "request")
+        except RankspaceError as error:
+            appends.refused(caller().tenant, error)
+            return await self._error(error)
+
+    async def _admit(
+        self, batch: pb.SampleBatch, grown: Mapping[str, Medium] | None = None
+    ) -> Admitted:
+        with tracing.step("admit", samples=len(batch.samples)):
+            return await admit(batch, self._config, self._room.sandbox, grown)
+
+    async def _append(self, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendSamplesResponse:
+        """The one place where samples are appended."""
+        writer = self._writer
+        with tracing.step("commit", samples=len(admitted.entries)):
+            appended = await self._engine.append(
+                writer.stream, wire.read_offset(batch), admitted.entries, writer.epoch
+            )
+        if admitted.refusals and writer.keep_rejects:
+            refused = kept(batch, admitted, appended.first)
+            await self._engine.keep_rejects(writer.stream, refused)
+        appends.stored(caller().tenant, appended, admitted.entries, admitted.refusals.values())
+        result = _result(appended, batch, admitted)
+        return pb.AppendSamplesResponse(result=result, next_offset=appended.next)
+
+    async def _append_grown(self, batch: pb.SampleBatch) -> pb.AppendSamplesResponse:
+        """A batch that names growing media: they are read back whole, a few batches at a time."""
+        places = dict(wire_growing.named(batch))
+        async with self._room.grown:
+            try:
+                grown = await self._engine.grown(
+                    self._writer.stream, list(places), self._config.growing_bytes_max
+                )
+            except RankspaceError as error:
+                place = places.get(error.facts.get("media_id", ""), error.field)
+                raise type(error)(error.message, place, error.retry_after_s, error.facts) from error
+            admitted = await self._admit(batch, grown)
+            response = await self._append(batch, admitted)
+        await self._engine.take_grown(self._writer.stream, list(places))
+        return response
+
+    async def _grow(
+        self, requests: list[pb.AppendSamplesRequest]
+    ) -> list[pb.AppendSamplesResponse]:
+        """Pieces that came one after the other, in one transaction."""
+        config, writer = self._config, self._writer
+        read: list[Step | RankspaceError] = []
+        for request in requests:
+            try:
+                read.append(
+                    wire_growing.read_step(
+                        request.piece, config.growing_bytes_max, config.chunk_bytes_max
+                    )
+                )
+            except RankspaceError as error:
+                read.append(error)
+        steps = [step for step in read if not isinstance(step, RankspaceError)]
+        try:
+            done: Sequence[Grown | RankspaceError] = await self._engine.grow(
+                writer.stream, steps, writer.epoch, writer.durability
+            )
+        except RankspaceError as error:
+            done = [error] * len(steps)
+        stored = iter(done)
+        answers = [step if isinstance(step, RankspaceError) else next(stored) for step in read]
+        return [await self._grown(answer) for answer in answers]
+
+    async def _grown(self, answer: Grown | RankspaceError) -> pb.AppendSamplesResponse:
+        if isinstance(answer, RankspaceError):
+            return await self._error(answer)
+        return pb.AppendSamplesResponse(piece=wire_growing.write_state(answer))
+
+    async def _error(self, error: RankspaceError) -> pb.AppendSamplesResponse:
+        stream = await self._engine.stream(self._writer.stream)
+        return pb.AppendSamplesResponse(error=problem(error), next_offset=stream.next_offset)
+
+
+async def _ended(*tasks: "asyncio.Task[Any]") -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _result(appended: Appended, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendResult:
+    errors = [
+        pb.SampleError(
+            index=index,
+            offset=appended.first + index,
+            sample_id=batch.samples[index].sample_id,
+            problem=problem(error),
+        )
+        for index, error in admitted.refusals.items()
+    ]
+    return pb.AppendResult(
+        offset=appended.first,
+        duplicate=appended.duplicate,
+        durable_offset=appended.next,
+        sample_errors=errors,
+        durability=pb.DURABILITY_SYNCED,
+        at_least_once=not batch.HasField("offset"),
+    )

@@ -1,0 +1,79 @@
+"""Refused samples that are kept: once each, within bounds, gone with their stream."""
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rankspace.errors import NotFound
+from rankspace.store.config import StoreConfig
+from rankspace.store.rejects import Reject
+from rankspace.store.store import Store
+
+
+def reject(offset: int, size: int = 3) -> Reject:
+    return Reject(offset, f"n{offset}", "MALFORMED_MEDIA", "no", "parts[0]", raw=b"x" * size)
+
+
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(0, 40), max_size=12), cut=st.integers(0, 12), page=st.integers(1, 5)
+)
+def test_the_newest_are_kept_within_the_bytes_allowed(
+    config: StoreConfig, sizes: list[int], cut: int, page: int
+) -> None:
+    """The model: drop from the oldest end while the rest weighs too much."""
+    name = f"s{abs(hash((tuple(sizes), cut, page)))}"
+    with Store.open(config.model_copy(update={"rejects_bytes_max": 100})) as store:
+        store.log.create(name)
+        all_ = [reject(offset, size) for offset, size in enumerate(sizes)]
+        for part in (all_[:cut], all_[cut:], all_[cut:][-1:]):
+            store.rejects.keep(name, part)
+        expected = list(all_)
+        while sum(len(one.raw) for one in expected) > 100:
+            del expected[0]
+        found: list[Reject] = []
+        token = ""
+        while not found or token:
+            listed = store.rejects.list(name, page, token)
+            found += listed.items
+            token = listed.next_token
+            if not listed.items:
+                break
+        assert [(one.offset, one.size, one.raw) for one in found] == [
+            (one.offset, len(one.raw), b"") for one in expected
+        ]
+        for one in expected:
+            assert store.rejects.get(name, one.offset).raw == one.raw
+        store.log.delete(name)
+
+
+def test_one_is_kept_as_it_first_was_until_it_is_dropped(store: Store) -> None:
+    store.log.create("s")
+    store.rejects.keep("s", [reject(4)])
+    store.rejects.keep("s", [reject(4, 9), reject(6)])
+    first = store.rejects.get("s", 4)
+    assert (first.sample_id, first.reason, first.message, first.field, first.raw) == (
+        "n4", "MALFORMED_MEDIA", "no", "parts[0]", b"xxx",
+    )  # fmt: skip
+    assert first.created_us > 0
+    store.rejects.drop("s", 4)
+    with pytest.raises(NotFound, match="no refused sample is kept at offset 4"):
+        store.rejects.get("s", 4)
+    assert [one.offset for one in store.rejects.list("s").items] == [6]
+
+
+def test_the_old_ones_go(config: StoreConfig) -> None:
+    with Store.open(config.model_copy(update={"rejects_age_s": 1e-6})) as store:
+        store.log.create("s")
+        store.rejects.keep("s", [reject(0), reject(1)])
+        assert store.rejects.collect() == 2
+        assert store.rejects.collect() == 0
+        assert store.rejects.list("s").items == ()
+
+
+def test_a_deleted_stream_keeps_none(store: Store) -> None:
+    store.log.create("s")
+    store.rejects.keep("s", [reject(0)])
+    store.log.delete("s")
+    store.log.create("s")
+    assert store.rejects.list("s").items == ()
