@@ -57,8 +57,9 @@ def figures(page: str) -> dict[str, float]:
 async def serving(engine: ParrotEngine, **given: Any) -> AsyncIterator[tuple[int, int]]:
     """A server with metrics: its port, and the port of the page."""
     page = free_port()
-    settings = {"address": "127.0.0.1:0", "metrics_address": f"127.0.0.1:{page}", "grace_s": 0}
-    async with running(GatewayConfig(**(settings | given)), engine) as port:
+    settings: dict[str, Any] = {"address": "127.0.0.1:0", "grace_s": 0} | given
+    settings["metrics_address"] = f"127.0.0.1:{page}"
+    async with running(GatewayConfig(**settings), engine) as port:
         yield port, page
 
 
