@@ -14,6 +14,8 @@
     ├── Refused                   right request, wrong state
     │   ├── OffsetGap             the append is not the next one; `expected` is
     │   ├── StreamFinalized
+    │   ├── WrongLayout           weights of another network than the one at hand
+    │   ├── Diverged              training met a loss that is no number
     │   └── Fenced                a newer writer has taken the stream
     ├── Denied                    who asks is unknown
     │   └── Forbidden             who asks is known and may not
@@ -114,6 +116,14 @@ class OffsetGap(Refused):
 
 class StreamFinalized(Refused):
     """The stream takes no more samples."""
+
+
+class WrongLayout(Refused):
+    """These weights are of a network with other switches; the message says what differs."""
+
+
+class Diverged(Refused):
+    """Training met a loss or a gradient that is no number; the weights before it are kept."""
 
 
 class Fenced(Refused):

@@ -40,6 +40,8 @@ CODES: dict[type[errors.RankspaceError], grpc.StatusCode] = {
     errors.Refused: grpc.StatusCode.FAILED_PRECONDITION,
     errors.OffsetGap: grpc.StatusCode.OUT_OF_RANGE,
     errors.StreamFinalized: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.WrongLayout: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Diverged: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Fenced: grpc.StatusCode.FAILED_PRECONDITION,
     errors.Denied: grpc.StatusCode.UNAUTHENTICATED,
     errors.Forbidden: grpc.StatusCode.PERMISSION_DENIED,

@@ -31,6 +31,8 @@ class Sparse(nn.Module):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.steps = 2 if config.think == "alpha" else 1
+        self.threshold = THRESHOLD
+        """lambda."""
         self.code = nn.Linear(config.width, config.hidden, bias=False)
         self.out = None
         if config.think == "alpha":
@@ -43,8 +45,8 @@ class Sparse(nn.Module):
     def encode(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t f"]:
         """The code a: not below 0, mostly 0."""
         seen = self.code(x)  # D^T x
-        a = F.relu(ETA * (seen - THRESHOLD))
+        a = F.relu(ETA * (seen - self.threshold))
         for _ in range(1, self.steps):
             back = self.code(F.linear(a, self.code.weight.T))  # D^T D a
-            a = F.relu(a - ETA * (back - seen + THRESHOLD))
+            a = F.relu(a - ETA * (back - seen + self.threshold))
         return a

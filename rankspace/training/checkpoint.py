@@ -1,6 +1,6 @@
 """All that a job needs to go on as if it had never stopped: weights, moments, balance, step.
 
-    checkpoint.safetensors   weight/NAME, average/N, OPTIMISER/INDEX/NAME
+    checkpoint.safetensors   weight/NAME, buffer/NAME, average/N, OPTIMISER/INDEX/NAME
     checkpoint.json          step, balance, history; names the tensors' SHA-256
 
 The JSON is renamed into place last, so a checkpoint is whole or it is not there. Draws need no
@@ -15,7 +15,8 @@ from pydantic import ValidationError
 from safetensors.torch import load, save
 
 from rankspace.config import Config
-from rankspace.errors import Corrupt
+from rankspace.errors import Corrupt, WrongLayout
+from rankspace.model.folder import difference
 from rankspace.model.network import Network
 from rankspace.store import files
 from rankspace.training.balance import BalanceState
@@ -63,7 +64,10 @@ def write(
 
 
 def read(folder: Path, network: Network, optimizer: Optimizer, average: Average) -> Progress | None:
-    """Put everything back as it was; None if there is no checkpoint, Corrupt if it is damaged."""
+    """Put everything back as it was; None if there is no checkpoint.
+
+    Raises Corrupt if it is damaged, and WrongLayout if it is of a network with other switches.
+    """
     path = folder / STATE
     if not path.exists():
         return None
@@ -74,12 +78,27 @@ def read(folder: Path, network: Network, optimizer: Optimizer, average: Average)
         raise Corrupt("the job's checkpoint cannot be read; submit the job again") from error
     if hashlib.sha256(payload).hexdigest() != progress.tensors:
         raise Corrupt("the job's checkpoint is damaged; submit the job again")
-    _restore(load(payload), network, optimizer, average)
+    found = load(payload)
+    held = {name: value for name, value in found.items() if name.startswith(("weight/", "buffer/"))}
+    if differs := difference(held, _state(network)):
+        raise WrongLayout(
+            f"the checkpoint of step {progress.step} is of another network: {differs}; submit the"
+            " job with the preset, size and switches it began with, or carry the weights both have"
+            " over with rankspace.model.convert.carry"
+        )
+    _restore(found, network, optimizer, average)
     return progress
 
 
+def _state(network: Network) -> dict[str, torch.Tensor]:
+    """Weights, and what else a network remembers; the codecs' features come of the data."""
+    found = {f"weight/{name}": weight.detach() for name, weight in network.named_parameters()}
+    kept = network.state_dict().keys() - {"features"}
+    return found | {f"buffer/{n}": value for n, value in network.named_buffers() if n in kept}
+
+
 def _tensors(network: Network, optimizer: Optimizer, average: Average) -> dict[str, torch.Tensor]:
-    found = {f"weight/{name}": w.detach() for name, w in network.named_parameters()}
+    found = _state(network)
     found |= {f"average/{at}": weight for at, weight in enumerate(average.weights)}
     for number, part in enumerate(optimizer.parts):
         for index, state in part.state_dict()["state"].items():
@@ -92,8 +111,8 @@ def _restore(
     found: dict[str, torch.Tensor], network: Network, optimizer: Optimizer, average: Average
 ) -> None:
     with torch.no_grad():
-        for name, weight in network.named_parameters():
-            weight.copy_(found[f"weight/{name}"])
+        for name, weight in _state(network).items():
+            weight.copy_(found[name])
         for at, mean in enumerate(average.weights):
             mean.copy_(found[f"average/{at}"])
     for number, part in enumerate(optimizer.parts):

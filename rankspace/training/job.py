@@ -2,10 +2,15 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rankspace.config import Config
+from rankspace.errors import InvalidConfig
+from rankspace.model.presets import Preset, Shape, Size, network
 from rankspace.store.entries import JobState
+
+Switch = bool | int | float | str | tuple[float, ...] | dict[str, float]
+"""A setting of the network."""
 
 Phase = Literal[
     "queued", "starting", "snapshot", "codecs", "tokens", "counts", "training", "evaluating",
@@ -31,10 +36,10 @@ class JobConfig(Config):
     alias: str = Field(default="default", pattern=f"^$|{_NAME}")
     """Alias that is moved to the result when the job succeeds; empty moves none."""
 
-    preset: Literal["rank", "gpt2", "prism", "crate", "rank_moe"] = "rank"
+    preset: Preset = "rank"
     """The network: ours, or one that it is measured against."""
 
-    size: Literal["tiny", "small", "base"] = "small"
+    size: Size = "small"
     """The one dial: width, depth, heads and rates follow."""
 
     steps: int = Field(default=600, gt=0, le=1_000_000)
@@ -66,6 +71,21 @@ class JobConfig(Config):
 
     checkpoint_every: int = Field(default=200, gt=0)
     """Steps between two checkpoints that a job can resume from."""
+
+    vitals_every: int = Field(default=50, ge=0)
+    """Steps between two looks at the network's vital signs; 0 never looks."""
+
+    switches: dict[str, Switch] = {}
+    """Settings of the network by name that are not as its preset has them."""
+
+    @model_validator(mode="after")
+    def _make_a_network(self) -> "JobConfig":
+        shape = Shape(vocabulary=2, context=self.context, features=1, places=2, rank_buckets=2)
+        try:
+            network(self.preset, self.size, shape, **self.switches)
+        except InvalidConfig as error:
+            raise InvalidConfig(f"switches.{error}", f"switches.{error.field}") from error
+        return self
 
 
 class Event(Config):

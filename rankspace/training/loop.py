@@ -17,18 +17,28 @@ import numpy as np
 import torch
 import torch.distributed as dist
 
+from rankspace.errors import Diverged
+from rankspace.model import held
+from rankspace.model.experts import Experts
 from rankspace.model.network import Network
 from rankspace.model.readout import Readout
 from rankspace.store.tokens import TokenSample
 from rankspace.training.balance import Balance, Turn
-from rankspace.training.batches import Batch, pack
+from rankspace.training.batches import Asked, Batch, pack
 from rankspace.training.documents import Documents, Sketch
 from rankspace.training.job import JobConfig
 from rankspace.training.optimizer import Average, Optimizer, factor
 from rankspace.training.precision import fast
+from rankspace.training.vitals import rows
 
 GATE = 0.15
 """Share of the steps over which the memory's context falls silent."""
+
+HOLD_EVERY = 4
+"""Steps between two steps of the controllers of the network's betas."""
+
+HOLD_ROWS = 2
+"""Rows of a batch that they look at."""
 
 FILL = 0.95
 """Share of a batch that is filled before packing: the rest is what packing loses."""
@@ -48,14 +58,23 @@ class Learner:
         self.config = config
         self.optimizer = Optimizer(network, config.preset, config.learning_rate)
         self.average = Average(network)
+        self.norm = 0.0
+        """Of the last gradient, before it was clipped."""
 
     def step(self, batch: Batch, step: int, sources: int) -> tuple[float, list[float]]:
-        """Learn from a batch: its weighted loss, and each source's nats per symbol (nan: none)."""
+        """Learn from a batch: its weighted loss, and each source's nats per symbol (nan: none).
+
+        Raises Diverged, and moves no weight, if the loss or the gradient is no number.
+        """
+        self.network.advance(step / self.config.steps)
         loss, seen = self._loss(batch, gate(step, self.config.steps), sources)
         loss.backward()
         self._share(seen)
-        self.optimizer.step(factor(step, self.config.steps))
+        self._move(step, seen)
         self.average.update(step)
+        self._settle()
+        if self.network.config.hold and step % HOLD_EVERY == 0:
+            self._hold(batch, gate(step, self.config.steps))
         sums, counts = seen.unbind(0)
         losses = [
             s / n if n else math.nan for s, n in zip(sums.tolist(), counts.tolist(), strict=True)
@@ -69,18 +88,84 @@ class Learner:
         network, total, weight = self.network, torch.zeros(()), torch.zeros(())
         seen = torch.zeros(2, sources)
         with fast():
-            mixed = network.mix(network.states(batch.inputs, batch.mask)).flatten(0, 1)
+            states = network.states(batch.inputs, batch.mask)
+            said = [network.mix(states).flatten(0, 1)]
+            if network.config.supervise:
+                said += [network.alone(state).flatten(0, 1) for state in states[:-1]]
             unembedding = network.unembedding()
             for asked in batch.asked:
-                logits = self.readout.logits(
-                    network, unembedding, asked.door, mixed[asked.index], asked.before, openness
-                )
-                nats = self.readout.losses(logits, asked.door, asked.targets)
-                total = total + (nats * asked.weights).sum()
+                nats, told = self._nats(unembedding, said, asked, openness)
+                total = total + (told * asked.weights).sum()
                 weight = weight + asked.weights.sum()
                 seen[0].index_add_(0, asked.sources, nats.detach())
                 seen[1].index_add_(0, asked.sources, torch.ones_like(nats))
         return total / weight.clamp(min=1e-6), seen
+
+    def _nats(
+        self, unembedding: torch.Tensor, said: list[torch.Tensor], asked: Asked, openness: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """[N] twice: -ln p of the targets, and what the loss makes of it.
+
+        `said` is what the blocks say together and, where they are supervised, the lower ones each
+        alone: all are read out in one product.
+        """
+        network, door, levels = self.network, asked.door, len(said)
+        mixed = (
+            torch.cat([level[asked.index] for level in said])
+            if levels > 1
+            else (said[0][asked.index])
+        )
+        before, targets = asked.before.repeat(levels), asked.targets.repeat(levels)
+        logits = self.readout.logits(network, unembedding, door, mixed, before, openness)
+        told = nats = self.readout.losses(logits, door, targets)
+        if network.config.memory == "target" and openness:
+            imitation = self.readout.imitation(logits, door, before)
+            told = (1.0 - openness) * nats + openness * imitation
+        if levels == 1:
+            return nats, told
+        first, *below = told.chunk(levels)
+        return nats.chunk(levels)[0], first + network.config.supervise * sum(below) / len(below)
+
+    def _move(self, step: int, seen: torch.Tensor) -> None:
+        """Step along the gradient; raises Diverged if there is none, naming what caused it."""
+        names, (sums, counts) = self.config.streams, seen
+        lost = [name for name, nats in zip(names, sums.tolist(), strict=False) if nats - nats != 0]
+        drawn = [name for name, count in zip(names, counts.tolist(), strict=False) if count]
+        advice = "the weights before it are kept; lower learning_rate or look at that source"
+        if lost:
+            raise Diverged(f"the loss of {', '.join(lost)} is no number in step {step}: {advice}")
+        try:
+            self.norm = self.optimizer.step(factor(step, self.config.steps))
+        except Diverged as error:
+            told = f"{error} in step {step}, which read {', '.join(drawn)}: {advice}"
+            raise Diverged(told) from error
+
+    def _settle(self) -> None:
+        """Move the bias of experts toward even loads, the same in all workers."""
+        for block in self.network.layers:
+            if isinstance(block.feedforward, Experts):
+                if dist.is_initialized() and dist.get_world_size() > 1:
+                    dist.all_reduce(block.feedforward.load)
+                block.feedforward.settle()
+
+    @torch.no_grad()
+    def _hold(self, batch: Batch, openness: float) -> None:
+        """A step of the controller of every beta that is held, over a few rows of the batch."""
+        few, network, odds = rows(batch, HOLD_ROWS), self.network.eval(), []
+        if "output" in network.config.hold:
+            mixed = network.mix(network.states(few.inputs, few.mask)).flatten(0, 1)
+            odds = [
+                self.readout.logits(
+                    network, network.unembedding(), a.door, mixed[a.index], a.before, openness
+                )
+                for a in few.asked
+            ]
+        found = held.measure(network, few.inputs, few.mask, odds)
+        held.control(found)
+        if dist.is_initialized() and dist.get_world_size() > 1:
+            for each in found:  # each worker saw other rows; the first one's beta is everyone's
+                dist.broadcast(each.log_beta.data, 0)
+        network.train()
 
     def _share(self, seen: torch.Tensor) -> None:
         """Average gradients over workers; sum what each saw."""
@@ -111,7 +196,7 @@ class Feed:
         self._config = config
 
     def batch(self, step: int, balance: Balance) -> "Drawn":
-        """The sketches of a step's documents; a pure function of (seed, step, balance)."""
+        """Sketches of the documents of a step; a pure function of (seed, step, balance)."""
         random = np.random.default_rng((self._config.seed, step))
         turn = balance.turn()
         found: list[Sketch] = []

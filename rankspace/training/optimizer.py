@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from rankspace.errors import Diverged
 from rankspace.model.presets import Preset
 from rankspace.training.muon import Muon
 
@@ -59,8 +60,13 @@ class Optimizer:
             self._rates.append(rates[0])
 
     def step(self, factor: float) -> float:
-        """Take one step at this share of the rates; returns the gradient's norm before clipping."""
+        """Take one step at this share of the rates; returns the gradient's norm before clipping.
+
+        Raises Diverged, and moves nothing, if the gradient is no number.
+        """
         norm = nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        if not norm.isfinite():
+            raise Diverged(f"the gradient's norm became {float(norm)}")
         for part, rate in zip(self.parts, self._rates, strict=True):
             for group in part.param_groups:
                 group["lr"] = rate * factor

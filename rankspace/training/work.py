@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from rankspace.model import folder as model_folder
+from rankspace.model.birth import from_statistics
 from rankspace.model.network import Network
 from rankspace.model.presets import Shape, network
 from rankspace.model.readout import Readout
@@ -26,6 +27,7 @@ from rankspace.training.documents import Document, Documents
 from rankspace.training.job import Event, JobConfig
 from rankspace.training.loop import Feed, Learner, gate
 from rankspace.training.measure import Measures, batches, measure, prior_cross_entropy
+from rankspace.training.vitals import vitals
 
 REPORT_EVERY = 10
 HELD_OUT = 96
@@ -58,11 +60,12 @@ class Work:
             places=space.places,
             rank_buckets=GRID.buckets,
         )
-        made = network(config.preset, config.size, shape)
+        made = network(config.preset, config.size, shape, **config.switches)
         self.readout = Readout(space)
         self.learner = Learner(
             Network(made, model_folder.features(made, space)), self.readout, config
         )
+        from_statistics(self.learner.network, space)
         documents = Documents(space, config.context)
         self._feed = Feed(documents, rows, config, answers)
         self._balance = Balance(config.streams, config.weights)
@@ -71,6 +74,7 @@ class Work:
         self._losses: dict[str, float] = {}
         self._loss: float | None = None
         self._held_out: float | None = None
+        self._warnings: tuple[str, ...] = ()
         self._speed = self._eta = 0.0
 
     @property
@@ -91,6 +95,7 @@ class Work:
             "metrics": self._progress.metrics,
             "symbols_per_s": self._speed,
             "eta_s": self._eta,
+            "warnings": self._warnings,
         }
         return Event.model_validate(known | fields)
 
@@ -139,8 +144,21 @@ class Work:
         for name, nats in zip(self.config.streams, losses, strict=True):
             if not math.isnan(nats):
                 self._losses[name] = 0.9 * self._losses.get(name, nats) + 0.1 * nats
+        self._look(batch, rank)
         self._progress = self._progress.model_copy(update={"step": self._progress.step + 1})
         return batch.symbols * world
+
+    def _look(self, batch: Batch, rank: int) -> None:
+        """The vital signs, now and then."""
+        step, every = self._progress.step, self.config.vitals_every
+        if rank or not every or (step + 1) % every:
+            return
+        learner, heard = self.learner, gate(step, self.config.steps)
+        found = vitals(learner.network, self.readout, batch, heard, learner.norm)
+        finite = {f"vitals/{n}": v for n, v in found.figures.items() if math.isfinite(v)}
+        known = {n: v for n, v in self._progress.metrics.items() if not n.startswith("vitals/")}
+        self._progress = self._progress.model_copy(update={"metrics": known | finite})
+        self._warnings = found.warnings
 
     def _birth(self) -> None:
         """The birth law: before the first step the network says what the memory says."""

@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rankspace.errors import Corrupt
+from rankspace.errors import Corrupt, WrongLayout
 from rankspace.model import folder
 from rankspace.model.presets import Preset
 from rankspace.model.readout import Readout
@@ -85,13 +85,27 @@ def another_vocabulary(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "damage",
-    [
-        cut_short, no_weights, no_config, no_json, another_width, one_weight_less,
-        one_weight_more, another_vocabulary,
-    ],
-)  # fmt: skip
+    [cut_short, no_weights, no_config, no_json, another_vocabulary],
+)
 def test_damage_is_named(damage: Callable[[Path], None], tmp_path: Path) -> None:
     folder.save(tmp_path, awake(), space())
     damage(tmp_path)
     with pytest.raises(Corrupt):
+        folder.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (another_width, r"config: blocks.0.attention.out.weight and \d+ more of another shape; "),
+        (one_weight_less, "config: mouth.weight missing; "),
+        (one_weight_more, "config: extra without a place; "),
+    ],
+)
+def test_another_layout_is_told_from_damage(
+    change: Callable[[Path], None], message: str, tmp_path: Path
+) -> None:
+    folder.save(tmp_path, awake(), space())
+    change(tmp_path)
+    with pytest.raises(WrongLayout, match=message + r"rankspace\.model\.convert"):
         folder.load(tmp_path)
