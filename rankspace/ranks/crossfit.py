@@ -48,6 +48,14 @@ class Places:
         return Places(self.context[at], self.own[at], self.weight[at])
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Reading:
+    """Where positions stand in every tier from the pairs on."""
+
+    places: list[Places]
+    mass: Reals  # [T]: what is left to the base
+
+
 class CrossFit:
     """Counts of a set of documents, and what they say of each other."""
 
@@ -68,19 +76,27 @@ class CrossFit:
         self.starts = np.cumsum(lengths) - lengths
         self.document = np.repeat(np.arange(len(lengths)), lengths)
         self._own = self._owned(documents, counts)
-        self._places, self._mass = self._settle(self._contexts(documents), self.document)
+        self._reading = Reading(*self._settle(self._contexts(documents), self.document))
 
-    def rows(self, at: Indices) -> Rows:
-        """What all other documents say at positions of the training data, in one line."""
+    def read(self, sequences: Sequence[Ids]) -> Reading:
+        """Where every position of new documents stands, all laid in one line."""
+        return Reading(*self._settle(self._contexts(sequences), None))
+
+    def rows(self, at: Indices, reading: Reading | None = None) -> Rows:
+        """What is said at some positions: of new documents, or of training data by all others."""
+        if reading is not None:
+            places = [place.take(at) for place in reading.places]
+            return self._rows(
+                self._base(None)[None], np.zeros(len(at), np.int64), reading.mass[at], places
+            )
         chosen, group = np.unique(self.document[at], return_inverse=True)
         base = np.array([self._base(int(document)) for document in chosen]).reshape(-1, self.size)
-        places = [place.take(at) for place in self._places]
-        return self._rows(base, group, self._mass[at], places)
+        own = self._reading
+        return self._rows(base, group, own.mass[at], [place.take(at) for place in own.places])
 
     def fresh(self, sequences: Sequence[Ids]) -> Rows:
         """What all documents say at every position of new ones."""
-        places, mass = self._settle(self._contexts(sequences), None)
-        return self._rows(self._base(None)[None], np.zeros(len(mass), np.int64), mass, places)
+        return self.rows(np.arange(sum(map(len, sequences))), self.read(sequences))
 
     def _rows(self, base: Reals, group: Indices, mass: Reals, places: Sequence[Places]) -> Rows:
         pairs, first = self._tiers[1], places[0]
