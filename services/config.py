@@ -45,6 +45,17 @@ class ServerConfig(Config):
     cluster: ClusterConfig = ClusterConfig()
     """Where jobs train."""
 
+    @property
+    def audit_folder(self) -> Path:
+        """Where it is written down who did what."""
+        return self.gateway.audit.folder or self.store.folder / "audit"
+
+    @property
+    def placed(self) -> GatewayConfig:
+        """The front door, with the places that follow from the store's."""
+        audit = self.gateway.audit.model_copy(update={"folder": self.audit_folder})
+        return self.gateway.model_copy(update={"audit": audit})
+
 
 def server_config(
     path: Path | None = None, environment: Mapping[str, str] = os.environ

@@ -13,9 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from rankspace.errors import InvalidInput, NotFound, Refused
 from rankspace.store.database import Database, now_us
 from rankspace.store.entries import Alias, Page
+from rankspace.store.names import OWNED, owned
 from rankspace.store.schema import aliases
 
-NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9-]{0,62}")
 """What models and aliases may be called."""
 
 _MOVES_MAX = 100  # moves of an alias that are looked at: how far back one can roll
@@ -32,10 +33,11 @@ class Aliases:
         with self._database.read() as connection:
             return _standing(_moves(connection, alias))
 
-    def list(self, size: int = 100, token: str = "") -> Page[Alias]:
-        """Where the aliases stand, by name, `size` at a time."""
+    def list(self, size: int = 100, token: str = "", tenant: str | None = None) -> Page[Alias]:
+        """Where the aliases stand, by name, `size` at a time; of all tenants, or of one."""
         name = aliases.c.alias
-        query = select(name).where(name > token).distinct().order_by(name).limit(size + 1)
+        query = select(name).where(name > token, owned(name, tenant)).distinct()
+        query = query.order_by(name).limit(size + 1)
         with self._database.read() as connection:
             names = connection.scalars(query).all()
             items = tuple(_standing(_moves(connection, name)) for name in names[:size])

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, insert, select, update
 from rankspace.errors import AlreadyExists, NotFound, Refused
 from rankspace.store.database import Database, now_us, token_number
 from rankspace.store.entries import ENDED, Job, JobEvent, JobState, Page, Wish
+from rankspace.store.names import owned
 from rankspace.store.schema import job_events, jobs
 
 
@@ -48,9 +49,19 @@ class Jobs:
         with self._database.read() as connection:
             return _job(_row(connection, job_id))
 
-    def list(self, size: int = 100, token: str = "", state: JobState | None = None) -> Page[Job]:
-        """Jobs, the newest first, `size` at a time."""
-        query = select(jobs).order_by(jobs.c.id.desc()).limit(size + 1)
+    def list(
+        self,
+        size: int = 100,
+        token: str = "",
+        state: JobState | None = None,
+        tenant: str | None = None,
+    ) -> Page[Job]:
+        """Jobs, the newest first, `size` at a time; of all tenants, or of one.
+
+        A job is its request's tenant's.
+        """
+        query = select(jobs).where(owned(jobs.c.request_id, tenant))
+        query = query.order_by(jobs.c.id.desc()).limit(size + 1)
         if token:
             query = query.where(jobs.c.id < token_number(token))
         if state is not None:

@@ -20,6 +20,7 @@ from rankspace.store import files
 from rankspace.store.aliases import NAME, Aliases, parse_reference
 from rankspace.store.database import Database, now_us, token_number
 from rankspace.store.entries import ModelVersion, Page
+from rankspace.store.names import folder_name, owned
 from rankspace.store.schema import models
 
 
@@ -38,8 +39,9 @@ class Models:
             raise InvalidInput("a model name is 1 to 63 of a-z 0-9 -, no - first", "model")
         if not folder.is_dir():
             raise InvalidInput("the folder of the model is not there", "folder")
-        files.make_folder(self._folder / name)
-        copy = self._folder / name / f".{secrets.token_hex(6)}{files.PART}"
+        home = self._path(name, 1).parent
+        files.make_folder(home)
+        copy = home / f".{secrets.token_hex(6)}{files.PART}"
         try:
             shutil.copytree(folder, copy)
             hashes = _settled(copy)
@@ -66,10 +68,13 @@ class Models:
             raise NotFound(f"there is no model {wanted}", "model")
         return self._version(row)
 
-    def list(self, size: int = 100, token: str = "") -> Page[ModelVersion]:
-        """The newest version of every model by name, `size` at a time."""
+    def list(
+        self, size: int = 100, token: str = "", tenant: str | None = None
+    ) -> Page[ModelVersion]:
+        """The newest version of every model by name; of all tenants, or of one."""
         newest = select(models.c.name, func.max(models.c.version).label("version"))
-        of = newest.where(models.c.name > token).group_by(models.c.name).subquery()
+        where = models.c.name > token, owned(models.c.name, tenant)
+        of = newest.where(*where).group_by(models.c.name).subquery()
         same = (models.c.name == of.c.name) & (models.c.version == of.c.version)
         query = select(models).join(of, same).order_by(models.c.name).limit(size + 1)
         with self._database.read() as connection:
@@ -107,7 +112,7 @@ class Models:
         return model.folder
 
     def _path(self, name: str, version: int) -> Path:
-        return self._folder / name / str(version)
+        return self._folder / folder_name(name) / str(version)
 
     def _place(self, copy: Path, folder: Path) -> None:
         if folder.exists():  # no row names it: left by a crash

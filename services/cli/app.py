@@ -7,7 +7,7 @@ import typer
 from typer.core import TyperGroup
 
 from rankspace.errors import RankspaceError
-from services.cli import generate, ingest, jobs, models, serve, streams, train
+from services.cli import generate, ingest, jobs, models, serve, streams, tokens, train
 
 
 class _Told(TyperGroup):
@@ -40,6 +40,8 @@ app.command()(generate.generate)
 app.add_typer(models.app, name="models")
 app.add_typer(streams.app, name="streams")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(tokens.app, name="tokens")
+app.command()(tokens.audit)
 app.command()(serve.demo)
 app.command()(serve.config)
 

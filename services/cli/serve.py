@@ -18,22 +18,24 @@ ConfigFile = Annotated[
     typer.Option("--config", "-c", envvar="RANKSPACE_CONFIG", help="A TOML file of settings."),
 ]
 
+Folder = Annotated[
+    Path | None, typer.Option(help="Where everything is kept, in place of store.folder.")
+]
+
 
 def serve(
     config: ConfigFile = None,
     address: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="In place of gateway.address.")
     ] = "",
-    folder: Annotated[
-        Path | None, typer.Option(help="Where everything is kept, in place of store.folder.")
-    ] = None,
+    folder: Folder = None,
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C.
 
     Calls that are running may then end. Without settings: on loopback, SQLite and a folder of
     yours.
     """
-    settings = _settings(config, address, folder)
+    found = settings(config, address, folder)
     import uvloop
 
     from services import telemetry
@@ -41,11 +43,11 @@ def serve(
     from services.gateway.server import serve as run
     from services.local import LocalEngine
 
-    telemetry.start(settings.gateway.log_level)
+    telemetry.start(found.gateway.log_level)
 
     async def work() -> None:
-        trainer = RayTrainer(settings.store, settings.cluster)
-        await run(settings.gateway, LocalEngine(settings.store, trainer, settings.engine))
+        trainer = RayTrainer(found.store, found.cluster)
+        await run(found.placed, LocalEngine(found.store, trainer, found.engine))
 
     uvloop.run(work())
 
@@ -56,11 +58,11 @@ def config(
     as_json: AsJson = False,
 ) -> None:
     """Check the server's settings, or print them."""
-    settings = _settings(path, "", None)
+    found = settings(path)
     if as_json:
-        typer.echo(settings.model_dump_json())
+        typer.echo(found.model_dump_json())
     elif show:
-        _show(settings)
+        _show(found)
     else:
         typer.echo("the settings are right; --show prints them", err=True)
 
@@ -79,7 +81,8 @@ def demo(
     main(folder)
 
 
-def _settings(path: Path | None, address: str, folder: Path | None) -> "ServerConfig":
+def settings(path: Path | None, address: str = "", folder: Path | None = None) -> "ServerConfig":
+    """The server's settings: the file's, the environment's over it, the options' over both."""
     from services.config import server_config
 
     environment = dict(os.environ)

@@ -1,30 +1,40 @@
-"""What every call meets, in this order: who asks, is there room, the service, how did it end."""
+"""What every call meets, in this order: who asks, may they, is there room, the service, its end."""
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
 
 import grpc
 
 from rankspace.errors import Overloaded
 from services import telemetry
-from services.auth import OPEN, Guard
+from services.audit import Audit, Deed
+from services.auth import Guard, asks
+from services.auth.guard import rule
 from services.errors import reported
+from services.gateway.calls import OpenCall, OpenCalls, current
+from services.gateway.messages import Heard, named
+from services.quotas import Quotas
+from services.telemetry import tracing
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"  # generic for the type checker only
 Maybe: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
-Entered = Callable[[Context], Any]
+DENIED = ("UNAUTHENTICATED", "PERMISSION_DENIED")
 
 
 class Door(grpc.aio.ServerInterceptor):
     """What every call meets."""
 
-    def __init__(self, guard: Guard, calls_max: int) -> None:
+    def __init__(
+        self, guard: Guard, calls: OpenCalls, quotas: Quotas, audit: Audit, calls_max: int
+    ) -> None:
         self._guard = guard
+        self._calls = calls
+        self._quotas = quotas
+        self._audit = audit
         self._calls_max = calls_max
-        self._calls = 0
 
     async def intercept_service(
         self,
@@ -34,49 +44,76 @@ class Door(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
-
-        def entered(context: Context) -> Any:
-            return self._entered(handler_call_details, context)
-
-        return _behind(handler, entered)
+        method = handler_call_details.method
+        call = current(method, rule(method), handler.request_streaming, handler.response_streaming)
+        self._calls.begin(call)
+        return _behind(handler, call, lambda context: self._entered(call, context))
 
     @asynccontextmanager
-    async def _entered(
-        self, details: grpc.HandlerCallDetails, context: Context
-    ) -> AsyncIterator[None]:
-        with telemetry.call(details.method, context.peer()) as line:
+    async def _entered(self, call: OpenCall, context: Context) -> AsyncIterator[None]:
+        call.entered = True
+        sent: Any = context.invocation_metadata() or ()
+        with (
+            telemetry.call(call.method, context.peer()) as line,
+            tracing.call(call.method, sent) as span,
+        ):
             try:
                 async with reported(context):
-                    line["who"] = self._guard.who(details.method, details.invocation_metadata or ())
-                    with self._counted(details.method):
-                        yield
+                    with call.told():
+                        call.caller = await self._who(call, context)
+                        line |= {"who": call.caller.name, "tenant": call.caller.tenant}
+                        self._guard.allow(call.caller, call.method)
+                        self._make_room(call)
+                        with self._calls.working(call), asks(call.caller):
+                            yield
             finally:
                 line["code"] = _code(context)
+                tracing.note(span, **line)
+                self._note(call, line["code"], context.peer())
 
-    @contextmanager
-    def _counted(self, method: str) -> Iterator[None]:
-        if self._calls >= self._calls_max and method not in OPEN:
-            raise Overloaded(f"{self._calls} calls are at work already", retry_after_s=1.0)
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
+    async def _who(self, call: OpenCall, context: Context) -> Any:
+        metadata: Any = context.invocation_metadata() or ()
+        return await self._guard.who(call.method, tuple(metadata), context.auth_context())
+
+    def _make_room(self, call: OpenCall) -> None:
+        if call.rule.everyone:
+            return
+        if self._calls.at_work >= self._calls_max:
+            raise Overloaded(f"{self._calls.at_work} calls are at work already", retry_after_s=1.0)
+        tenant = call.caller.tenant
+        self._quotas.check_calls(tenant, self._calls.of_tenant[tenant])
+
+    def _note(self, call: OpenCall, code: str, peer: str) -> None:
+        denied = code in DENIED
+        if denied or call.rule.changes:
+            who = call.caller
+            deed = Deed(who.name, who.tenant, call.method.removeprefix("/"), call.about, code, peer)
+            self._audit.note(deed, denied)
 
 
-def _behind(handler: Handler, entered: Entered) -> Handler:
+def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any]) -> Handler:
     """The same handler, behind the door."""
     inner: Any = (
         handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     )
 
+    def heard(request: Any) -> Any:
+        if call.streams_in:
+            return Heard(request, call)
+        call.about = named(request, call.rule.about)
+        return request
+
     async def one(request: Any, context: Context) -> Any:
+        request = heard(request)
         async with entered(context):
-            return await inner(request, context)
+            answer = await inner(request, context)
+            call.about = call.about or named(answer, call.rule.about)
+            return answer
 
     async def many(request: Any, context: Context) -> None:
         # A coroutine that writes, not a generator: when the call breaks off, gRPC forgets a
         # generator where it stands, and its sessions would stay open until garbage is collected.
+        request = heard(request)
         async with entered(context):
             answers = inner(request, context)
             if inspect.isawaitable(answers):
@@ -84,7 +121,8 @@ def _behind(handler: Handler, entered: Entered) -> Handler:
                 return
             async with aclosing(answers):
                 async for answer in answers:
-                    await context.write(answer)
+                    with call.says():
+                        await context.write(answer)
 
     build: Any = {
         (False, False): grpc.unary_unary_rpc_method_handler,

@@ -12,7 +12,7 @@ from services.gateway.config import GatewayConfig
 def listen(server: grpc.aio.Server, config: GatewayConfig) -> int:
     """Make the server listen; the port it got."""
     credentials = _credentials(config)
-    if not _is_loopback(config.address):
+    if not is_loopback(config.address):
         if credentials is None:
             raise InvalidConfig(
                 f"{config.address} can be reached from outside: set gateway.certificate and "
@@ -54,7 +54,8 @@ def _pem(path: Path, field: str) -> bytes:
         raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach an address."""
     host = address.rpartition(":")[0].strip("[]")
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback

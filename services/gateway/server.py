@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import structlog
@@ -20,15 +20,22 @@ from rankspace.v1 import (
     training_pb2,
     training_pb2_grpc,
 )
+from services.audit import Audit
 from services.auth import Guard
 from services.draining import Draining
 from services.engine import Engine
+from services.gateway.calls import OpenCalls
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Door
 from services.gateway.listening import listen
+from services.gateway.metrics import measured
 from services.generation import Generation
 from services.ingestion import Ingestion
 from services.models import Models
+from services.quotas import Quotas
+from services.sandbox import decoding as sandbox
+from services.telemetry import tracing
+from services.tenancy import TenantAnswers, TenantJobs, TenantModels, TenantStreams
 from services.training import Training
 
 SERVICES = tuple(
@@ -39,33 +46,47 @@ SERVICES = tuple(
 ENVELOPE = 1 << 16
 """Bytes that an answer may add to what it carries."""
 
+CALLS_BEFORE_THE_DOOR = 4
+"""Times the calls that may be at work: so many may be open, those that have not said what they want
+among them. Beyond that gRPC refuses a call before any of our code runs."""
+
 log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
     """Serve for the length of the block, which is given the port; then drain."""
+    guard = Guard(config.auth, engine)
+    quotas = Quotas(config.quotas, engine)
+    calls = OpenCalls(guard, config.auth.recheck_s, config.unary_s_max, config.idle_s_max)
+    audit = Audit(config.audit)
     server = grpc.aio.server(
-        interceptors=[Door(Guard(config.auth), config.calls_max)], options=_options(config)
+        interceptors=[Door(guard, calls, quotas, audit, config.calls_max)],
+        options=_options(config),
+        maximum_concurrent_rpcs=CALLS_BEFORE_THE_DOOR * config.calls_max,
     )
     signs = health.aio.HealthServicer()
     draining = Draining(config.grace_s)
-    _add_services(server, signs, draining, engine, config)
+    ingestion = _add_services(server, signs, draining, engine, quotas, config)
     port = listen(server, config)  # before the store is opened: a second server fails here
-    try:
-        await engine.ready()
-        for name in ("", *SERVICES):
-            await signs.set(name, health_pb2.HealthCheckResponse.SERVING)
-        await server.start()
-        if config.port_file:
-            await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
-        log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
-        yield port
-    finally:
-        log.info("draining", grace_s=config.grace_s)
-        await signs.enter_graceful_shutdown()
-        draining.begin()
-        await server.stop(config.grace_s)
+    async with audit.writing(), calls.watched(), AsyncExitStack() as stack:
+        try:
+            await engine.ready()
+            await stack.enter_async_context(tracing.on(config.telemetry))
+            await stack.enter_async_context(measured(config, guard, engine))
+            for name in ("", *SERVICES):
+                await signs.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await server.start()
+            if config.port_file:
+                await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
+            log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
+            yield port
+        finally:
+            log.info("draining", grace_s=config.grace_s)
+            await signs.enter_graceful_shutdown()
+            draining.begin()
+            await server.stop(config.grace_s)
+            await asyncio.to_thread(ingestion.close)
 
 
 async def serve(config: GatewayConfig, engine: Engine) -> None:
@@ -76,6 +97,8 @@ async def serve(config: GatewayConfig, engine: Engine) -> None:
         loop.add_signal_handler(number, stopped.set)
     try:
         async with running(config, engine):
+            limits = config.ingestion.limits
+            await asyncio.to_thread(sandbox.report, config.ingestion.sandbox, limits)
             await stopped.wait()
     finally:
         await engine.close()
@@ -94,6 +117,11 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", keepalive_ms),
         ("grpc.http2.min_ping_interval_without_data_ms", int(config.ping_s_min * 1000)),
+        ("grpc.max_allowed_incoming_connections", config.connections_max),
+        ("grpc.server_handshake_timeout_ms", int(config.handshake_s_max * 1000)),
+        ("grpc.max_connection_idle_ms", int(config.connection_idle_s_max * 1000)),
+        ("grpc.max_connection_age_ms", int(config.connection_age_s_max * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(config.connection_leave_s_max * 1000)),
     ]
 
 
@@ -102,15 +130,19 @@ def _add_services(
     signs: health.aio.HealthServicer,
     draining: Draining,
     engine: Engine,
+    quotas: Quotas,
     config: GatewayConfig,
-) -> None:
-    ingestion = Ingestion(engine, config.ingestion, config.message_bytes_max, draining)
+) -> Ingestion:
+    streams = TenantStreams(engine, quotas)
+    ingestion = Ingestion(streams, config.ingestion, config.message_bytes_max, draining, quotas)
     ingestion_pb2_grpc.add_IngestionServiceServicer_to_server(ingestion, server)
-    training_pb2_grpc.add_TrainingServiceServicer_to_server(Training(engine, draining), server)
-    generation = Generation(engine, config.message_bytes_max, draining)
+    training = Training(TenantJobs(engine), draining)
+    training_pb2_grpc.add_TrainingServiceServicer_to_server(training, server)
+    generation = Generation(TenantAnswers(engine), config.message_bytes_max, draining)
     generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
-    models_pb2_grpc.add_ModelServiceServicer_to_server(Models(engine), server)
+    models_pb2_grpc.add_ModelServiceServicer_to_server(Models(TenantModels(engine)), server)
     health_pb2_grpc.add_HealthServicer_to_server(signs, server)
     reflection.enable_server_reflection(
         (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )
+    return ingestion

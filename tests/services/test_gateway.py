@@ -192,8 +192,10 @@ async def test_a_process_serves_on_uvloop_logs_json_and_drains_on_sigterm(tmp_pa
         _, logged = await process.communicate()
     assert process.returncode == 0
     lines = [first, *map(json.loads, logged.splitlines())]
-    assert [line["event"] for line in lines] == ["listening", "call", "call", "draining", "closed"]
-    assert [line["code"] for line in lines[1:3]] == ["OK", "ALREADY_EXISTS"]
+    ways = ("listening", "draining", "closed")
+    assert tuple(line["event"] for line in lines if line["event"] in ways) == ways
+    calls = [line["code"] for line in lines if line["event"] == "call"]
+    assert calls == ["OK", "ALREADY_EXISTS"]
 
 
 def test_logs_of_libraries_are_json_too(

@@ -1,0 +1,39 @@
+"""What the door sees of messages: that one came, and the name of what a call is about."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from google.protobuf.message import Message
+
+from services.gateway.calls import OpenCall
+
+
+class Heard:
+    """The messages of a caller, each noted as it comes."""
+
+    def __init__(self, messages: AsyncIterator[Any], call: OpenCall) -> None:
+        self._messages = messages
+        self._coming: AsyncIterator[Any] | None = None
+        self._call = call
+
+    def __aiter__(self) -> "Heard":
+        return self
+
+    async def __anext__(self) -> Any:
+        if self._coming is None:  # not before: gRPC warns of messages that nobody came for
+            self._coming = aiter(self._messages)
+        message = await anext(self._coming)
+        self._call.move()
+        if not self._call.about:
+            self._call.about = named(message, self._call.rule.about)
+        return message
+
+
+def named(message: Message, path: str) -> str:
+    """The text at a path such as "setup.stream"; "" where there is none."""
+    found: Any = message
+    for name in path.split("."):
+        if not isinstance(found, Message) or name not in found.DESCRIPTOR.fields_by_name:
+            return ""
+        found = getattr(found, name)
+    return found if isinstance(found, str) else ""
