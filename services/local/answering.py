@@ -149,7 +149,13 @@ class LocalSession:
 
 
 def _keep_to(cores: int) -> None:
-    """Make the thread that calls this compute on so many cores; each thread has its own say."""
+    """Make the thread that calls this compute on so many cores; each thread has its own say.
+
+    Products outside of torch have one say for the whole process. Left alone they take every core,
+    and wait for it spinning: reading a small picture took three times as long.
+    """
+    import threadpoolctl
     import torch
 
     torch.set_num_threads(cores)
+    threadpoolctl.threadpool_limits(cores, "blas")
