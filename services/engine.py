@@ -14,6 +14,7 @@ from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionC
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
 from rankspace.store.entries import (
+    FOR_EVER,
     Alias,
     Appended,
     Durability,
@@ -22,7 +23,9 @@ from rankspace.store.entries import (
     ModelVersion,
     Page,
     Rejected,
+    Retention,
     Stream,
+    StreamChange,
     Wish,
 )
 from rankspace.store.growing import Grown, Medium, Step
@@ -57,8 +60,17 @@ class Window:
 class Streams(Protocol):
     """The log of samples."""
 
-    async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
+    async def create_stream(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        description: str,
+        retention: Retention = FOR_EVER,
+    ) -> Stream:
         """Make an empty stream."""
+
+    async def update_stream(self, name: str, change: StreamChange) -> Stream:
+        """Change what is not None."""
 
     async def stream(self, name: str) -> Stream:
         """One stream."""
@@ -76,9 +88,14 @@ class Streams(Protocol):
         """Fence writers older than `epoch` (0: than a new one); the epoch to write with."""
 
     async def append(
-        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Sequence[Sample | Rejected],
+        epoch: int,
+        durability: Durability = "synced",
     ) -> Appended:
-        """Compare and append in one transaction; durable when it returns."""
+        """Compare and append in one transaction; as durable as was asked when it returns."""
 
     def read(
         self, stream: str, window: Window

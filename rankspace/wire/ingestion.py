@@ -3,16 +3,18 @@
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from rankspace.errors import InvalidInput
 from rankspace.media.sample import Modality, Sample
-from rankspace.store.entries import Rejected, Stream
+from rankspace.store.entries import Durability, Rejected, Retention, Stream, StreamChange
+from rankspace.store.rejects import Reject
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
 from rankspace.v1.problem_pb2 import Problem
 from rankspace.wire.media import read_modality, read_sample, write_modality, write_sample
 from rankspace.wire.names import read_name
-from rankspace.wire.values import read_time, write_time
+from rankspace.wire.values import read_enum, read_time, write_enum, write_time
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,9 @@ def read_stream(message: pb.Stream) -> Stream:
         bytes=message.bytes,
         epoch=message.writer_epoch,
         digest=message.digest,
+        retention=read_retention(message.retention),
+        first_kept=message.first_kept,
+        kept_bytes=message.kept_bytes,
     )
 
 
@@ -76,6 +81,77 @@ def write_stream(stream: Stream) -> pb.Stream:
         bytes=stream.bytes,
         writer_epoch=stream.epoch,
         digest=stream.digest,
+        retention=write_retention(stream.retention),
+        first_kept=stream.first_kept,
+        kept_bytes=stream.kept_bytes,
+    )
+
+
+def read_durability(value: int) -> Durability:
+    """What an acknowledgement is to promise; unspecified: on stable storage."""
+    word = read_enum(pb.Durability.DESCRIPTOR, value, "setup.durability")
+    return "written" if word == "written" else "synced"
+
+
+def write_durability(durability: Durability) -> Any:
+    """The same on the wire."""
+    return write_enum(pb.Durability.DESCRIPTOR, durability, "durability")
+
+
+def read_retention(message: pb.Retention) -> Retention:
+    """How long samples are kept."""
+    if message.age_s < 0 or message.bytes < 0:
+        raise InvalidInput("age_s and bytes are 0 (for ever) or more", "retention")
+    return Retention(message.age_s, message.bytes)
+
+
+def write_retention(retention: Retention) -> pb.Retention:
+    """The same on the wire."""
+    return pb.Retention(age_s=retention.age_s, bytes=retention.bytes)
+
+
+def read_change(message: pb.UpdateStreamRequest) -> StreamChange:
+    """What is to be another one of a stream."""
+    return StreamChange(
+        message.description if message.HasField("description") else None,
+        dict(message.labels.labels) if message.HasField("labels") else None,
+        read_retention(message.retention) if message.HasField("retention") else None,
+    )
+
+
+def write_change(name: str, change: StreamChange) -> pb.UpdateStreamRequest:
+    """The same on the wire."""
+    return pb.UpdateStreamRequest(
+        name=f"streams/{name}",
+        description=change.description,
+        labels=None if change.labels is None else pb.Labels(labels=change.labels),
+        retention=None if change.retention is None else write_retention(change.retention),
+    )
+
+
+def read_reject(message: pb.Reject) -> Reject:
+    """A refused sample that is kept."""
+    return Reject(
+        message.offset,
+        message.sample_id,
+        message.problem.reason,
+        message.problem.message,
+        message.problem.field,
+        read_time(message.create_time),
+        size=message.bytes,
+    )
+
+
+def write_reject(reject: Reject, code: int) -> pb.Reject:
+    """The same on the wire; `code` is the status of its reason."""
+    return pb.Reject(
+        offset=reject.offset,
+        sample_id=reject.sample_id,
+        problem=Problem(
+            code=code, reason=reject.reason, message=reject.message, field=reject.field
+        ),
+        create_time=write_time(reject.created_us),
+        bytes=reject.size,
     )
 
 

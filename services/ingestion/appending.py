@@ -17,9 +17,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any
 
-from rankspace.errors import InvalidInput, RankspaceError
-from rankspace.store.entries import Appended, Durability
-from rankspace.store.growing import Grown, Medium, Step
+from rankspace.errors import InvalidInput, RankspaceError, Unreachable
+from rankspace.store.entries import Durability
+from rankspace.store.growing import Grown, Medium
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import growing as wire_growing
@@ -29,6 +29,7 @@ from services.draining import Draining
 from services.engine import Streams
 from services.errors import problem
 from services.ingestion.admission import Admitted, admit, kept
+from services.ingestion.answering import placed, read_steps, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
 from services.sandbox.decoding import Sandbox
@@ -191,6 +192,8 @@ class Appending:
                         "only the first message is a setup; open another call", "setup"
                     )
             raise InvalidInput("the message is empty; send a batch or a piece", "request")
+        except Unreachable:
+            raise  # whether it is stored is unknown: the client has to ask again
         except RankspaceError as error:
             appends.refused(caller().tenant, error)
             return await self._error(error)
@@ -206,51 +209,46 @@ class Appending:
         writer = self._writer
         with tracing.step("commit", samples=len(admitted.entries)):
             appended = await self._engine.append(
-                writer.stream, wire.read_offset(batch), admitted.entries, writer.epoch
+                writer.stream,
+                wire.read_offset(batch),
+                admitted.entries,
+                writer.epoch,
+                writer.durability,
             )
         if admitted.refusals and writer.keep_rejects:
             refused = kept(batch, admitted, appended.first)
             await self._engine.keep_rejects(writer.stream, refused)
         appends.stored(caller().tenant, appended, admitted.entries, admitted.refusals.values())
-        result = _result(appended, batch, admitted)
-        return pb.AppendSamplesResponse(result=result, next_offset=appended.next)
+        return write_result(appended, batch, admitted)
 
     async def _append_grown(self, batch: pb.SampleBatch) -> pb.AppendSamplesResponse:
         """A batch that names growing media: they are read back whole, a few batches at a time."""
-        places = dict(wire_growing.named(batch))
+        places = list(wire_growing.named(batch))
+        media_ids = [media_id for media_id, _ in places]
+        stream, size = self._writer.stream, self._config.growing_bytes_max
         async with self._room.grown:
             try:
-                grown = await self._engine.grown(
-                    self._writer.stream, list(places), self._config.growing_bytes_max
-                )
+                grown = await self._engine.grown(stream, media_ids, size)
             except RankspaceError as error:
-                place = places.get(error.facts.get("media_id", ""), error.field)
-                raise type(error)(error.message, place, error.retry_after_s, error.facts) from error
+                raise placed(error, places) from error
             admitted = await self._admit(batch, grown)
             response = await self._append(batch, admitted)
-        await self._engine.take_grown(self._writer.stream, list(places))
+        await self._engine.take_grown(stream, media_ids)
         return response
 
     async def _grow(
         self, requests: list[pb.AppendSamplesRequest]
     ) -> list[pb.AppendSamplesResponse]:
         """Pieces that came one after the other, in one transaction."""
-        config, writer = self._config, self._writer
-        read: list[Step | RankspaceError] = []
-        for request in requests:
-            try:
-                read.append(
-                    wire_growing.read_step(
-                        request.piece, config.growing_bytes_max, config.chunk_bytes_max
-                    )
-                )
-            except RankspaceError as error:
-                read.append(error)
+        writer = self._writer
+        read = read_steps(requests, self._config)
         steps = [step for step in read if not isinstance(step, RankspaceError)]
         try:
             done: Sequence[Grown | RankspaceError] = await self._engine.grow(
                 writer.stream, steps, writer.epoch, writer.durability
             )
+        except Unreachable:
+            raise  # whether it is stored is unknown: the client has to ask again
         except RankspaceError as error:
             done = [error] * len(steps)
         stored = iter(done)
@@ -271,23 +269,3 @@ async def _ended(*tasks: "asyncio.Task[Any]") -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _result(appended: Appended, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendResult:
-    errors = [
-        pb.SampleError(
-            index=index,
-            offset=appended.first + index,
-            sample_id=batch.samples[index].sample_id,
-            problem=problem(error),
-        )
-        for index, error in admitted.refusals.items()
-    ]
-    return pb.AppendResult(
-        offset=appended.first,
-        duplicate=appended.duplicate,
-        durable_offset=appended.next,
-        sample_errors=errors,
-        durability=pb.DURABILITY_SYNCED,
-        at_least_once=not batch.HasField("offset"),
-    )

@@ -54,7 +54,10 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         self, request: pb.CreateStreamRequest, _context: Context
     ) -> pb.CreateStreamResponse:
         stream = await self._engine.create_stream(
-            request.stream_id, dict(request.labels), request.description
+            request.stream_id,
+            dict(request.labels),
+            request.description,
+            wire.read_retention(request.retention),
         )
         return pb.CreateStreamResponse(stream=wire.write_stream(stream))
 
@@ -70,6 +73,13 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         page = await self._engine.streams(*read_page(request))
         streams = map(wire.write_stream, page.items)
         return pb.ListStreamsResponse(streams=streams, next_page_token=page.next_token)
+
+    async def UpdateStream(
+        self, request: pb.UpdateStreamRequest, _context: Context
+    ) -> pb.UpdateStreamResponse:
+        change = wire.read_change(request)
+        stream = await self._engine.update_stream(read_name("streams", request.name), change)
+        return pb.UpdateStreamResponse(stream=wire.write_stream(stream))
 
     async def FinalizeStream(
         self, request: pb.FinalizeStreamRequest, _context: Context
@@ -89,10 +99,11 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         """One answer to every message, in order; a batch that is refused does not end the call."""
         first = await anext(aiter(requests), pb.AppendSamplesRequest())
         name, epoch = await self._writer(first)
+        durability = wire.read_durability(first.setup.durability)
         stream = await self._engine.stream(name)
-        yield self._ack(stream, epoch, await self._engine.growing(name))
         keep = self._config.keep_rejects or stream.labels.get("rejects") == "keep"
-        writer = Writer(name, epoch, "synced", keep)
+        writer = Writer(name, epoch, durability, keep)
+        yield self._ack(stream, writer, await self._engine.growing(name))
         call = Appending(self._engine, self._config, self._room, writer)
         async with aclosing(call.answers(requests, self._draining)) as answers:
             async for answer in answers:
@@ -113,15 +124,15 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         return name, epoch
 
     def _ack(
-        self, stream: Stream, epoch: int, growing: Sequence[Grown]
+        self, stream: Stream, writer: Writer, growing: Sequence[Grown]
     ) -> pb.AppendSamplesResponse:
         config = self._config
         ack = pb.AppendSetupAck(
             stream=f"streams/{stream.name}",
             next_offset=stream.next_offset,
             credits=pb.Credits(batches=config.credit_batches, bytes=config.credit_bytes),
-            durability=pb.DURABILITY_SYNCED,
-            writer_epoch=epoch or stream.epoch,
+            durability=wire.write_durability(writer.durability),
+            writer_epoch=writer.epoch or stream.epoch,
             message_bytes_max=self._message_bytes_max,
             batch_samples_max=config.batch_samples_max,
             media=map(write_state, growing),

@@ -11,23 +11,30 @@ from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import (
+    FOR_EVER,
     Alias,
     Appended,
+    Durability,
     Job,
     JobEvent,
     ModelVersion,
     Page,
     Rejected,
+    Retention,
     Stream,
+    StreamChange,
     Wish,
 )
 from rankspace.store.store import Store
 from rankspace.training.job import JobConfig
 from services.engine import Trainer, Window
 from services.local.answering import Answers, LocalSession
+from services.local.committing import Committer
 from services.local.config import EngineConfig
 from services.local.ingesting import Ingesting
 from services.local.scheduling import Schedule
+from services.telemetry.following import following
+from services.local.upkeep import Upkeep
 
 Found = TypeVar("Found")
 
@@ -46,18 +53,35 @@ class LocalEngine(Ingesting):
     async def ready(self) -> None:
         self._store = await self._with(lambda: Store.open(self._store_config))
         self._answers = Answers(self._store.catalogue.models, self._config)
+        self._committer = Committer(self._store.log, self._with, self._config)
+        self._committer.begin()
+        self._upkeep = Upkeep(self._store, self._with, self._config.upkeep_s)
+        self._upkeep.begin()
         self._schedule = Schedule(self._store, self._trainer, self._config)
         await self._schedule.begin()
 
     async def close(self) -> None:
         if hasattr(self, "_schedule"):
             await self._schedule.close()
+            await self._upkeep.close()
+            await self._committer.close()
             await self._with(self._answers.close)
             await self._with(self._store.close)
         self._pool.shutdown()
 
-    async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
-        return await self._with(lambda: self._store.log.create(name, labels, description))
+    async def create_stream(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        description: str,
+        retention: Retention = FOR_EVER,
+    ) -> Stream:
+        return await self._with(
+            lambda: self._store.log.create(name, labels, description, retention)
+        )
+
+    async def update_stream(self, name: str, change: StreamChange) -> Stream:
+        return await self._with(lambda: self._store.log.update(name, change))
 
     async def stream(self, name: str) -> Stream:
         return await self._with(lambda: self._store.log.get(name))
@@ -75,27 +99,35 @@ class LocalEngine(Ingesting):
         return await self._with(lambda: self._store.log.claim(name, epoch))
 
     async def append(
-        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Sequence[Sample | Rejected],
+        epoch: int,
+        durability: Durability = "synced",
     ) -> Appended:
-        return await self._with(lambda: self._store.log.append(stream, offset, samples, epoch))
+        return await self._committer.append(stream, offset, samples, epoch, durability)
 
     async def read(
         self, stream: str, window: Window
     ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
         at = window.start
-        while True:
-            head = await self.stream(stream)
-            sift = window.wanted and window.takes
-            found = self._store.log.records(stream, at, head.next_offset, sift)
-            pages = _batched(found, self._config.read_rows)
-            while page := await self._with(lambda: next(pages, None)):  # noqa: B023 - awaited here
-                for offset, entry in page:
-                    if window.takes(entry):
-                        yield offset, entry
-            at = max(at, head.next_offset)
-            if head.finalized or not window.follow:
-                return
-            await asyncio.sleep(self._config.poll_s)
+        with following(window.follow) as told:
+            while True:
+                head = await self.stream(stream)
+                sift = window.wanted and window.takes
+                found = self._store.log.records(stream, at, head.next_offset, sift)
+                pages = _batched(found, self._config.read_rows)
+                while page := await self._with(lambda: next(pages, None)):  # noqa: B023 - awaited
+                    told(head.next_offset - page[0][0])
+                    for offset, entry in page:
+                        if window.takes(entry):
+                            yield offset, entry
+                at = max(at, head.next_offset)
+                told(head.next_offset - at)
+                if head.finalized or not window.follow:
+                    return
+                await asyncio.sleep(self._config.poll_s)
 
     async def create_job(self, config: JobConfig, request_id: str) -> Job:
         return await self._schedule.create(config, request_id)

@@ -14,14 +14,18 @@ from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
 from rankspace.store.entries import (
     ENDED,
+    FOR_EVER,
     Alias,
     Appended,
+    Durability,
     Job,
     JobEvent,
     ModelVersion,
     Page,
     Rejected,
+    Retention,
     Stream,
+    StreamChange,
     Wish,
 )
 from rankspace.store.store import Store
@@ -87,8 +91,17 @@ class ParrotEngine(Ingesting):
         self.sessions: list[Parrot] = []
         self._sessions_max = sessions_max
 
-    async def create_stream(self, name: str, labels: Mapping[str, str], description: str) -> Stream:
-        return await asyncio.to_thread(self.store.log.create, name, labels, description)
+    async def create_stream(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        description: str,
+        retention: Retention = FOR_EVER,
+    ) -> Stream:
+        return await self._with(lambda: self.store.log.create(name, labels, description, retention))
+
+    async def update_stream(self, name: str, change: StreamChange) -> Stream:
+        return await self._with(lambda: self.store.log.update(name, change))
 
     async def stream(self, name: str) -> Stream:
         return await asyncio.to_thread(self.store.log.get, name)
@@ -106,9 +119,16 @@ class ParrotEngine(Ingesting):
         return await asyncio.to_thread(self.store.log.claim, name, epoch)
 
     async def append(
-        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Sequence[Sample | Rejected],
+        epoch: int,
+        durability: Durability = "synced",
     ) -> Appended:
-        return await asyncio.to_thread(self.store.log.append, stream, offset, samples, epoch)
+        return await self._with(
+            lambda: self.store.log.append(stream, offset, samples, epoch, durability)
+        )
 
     async def read(
         self, stream: str, window: Window
