@@ -22,6 +22,7 @@ from rankspace.store.entries import (
     JobEvent,
     ModelVersion,
     Page,
+    Refusal,
     Rejected,
     Retention,
     Stream,
@@ -29,7 +30,6 @@ from rankspace.store.entries import (
     Wish,
 )
 from rankspace.store.growing import Grown, Medium, Step
-from rankspace.store.rejects import Reject
 from rankspace.training.job import JobConfig
 
 
@@ -118,13 +118,13 @@ class Streams(Protocol):
     async def take_grown(self, stream: str, media_ids: Sequence[str]) -> None:
         """Samples have named these media; they may go soon."""
 
-    async def keep_rejects(self, stream: str, refused: Sequence[Reject]) -> None:
+    async def keep_rejects(self, stream: str, refused: Sequence[Refusal]) -> None:
         """Keep refused samples."""
 
-    async def rejects(self, stream: str, size: int, token: str) -> Page[Reject]:
+    async def rejects(self, stream: str, size: int, token: str) -> Page[Refusal]:
         """A page of the refused samples that are kept, without what was sent."""
 
-    async def reject(self, stream: str, offset: int) -> Reject:
+    async def reject(self, stream: str, offset: int) -> Refusal:
         """A refused sample that is kept, with what was sent."""
 
     async def drop_reject(self, stream: str, offset: int) -> None:

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -112,9 +113,9 @@ class Postgres:
             return False
         return True
 
-    def _as(self) -> dict[str, object]:
+    def _as(self) -> dict[str, Any]:
         """How its programs are started."""
-        place: dict[str, object] = {"cwd": self._folder}
+        place: dict[str, Any] = {"cwd": self._folder}
         if self._user is not None:
             identity = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
             place |= identity

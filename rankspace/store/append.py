@@ -10,7 +10,7 @@ anew. What a group has appended counts for the batches after it in the same grou
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,7 +31,7 @@ from rankspace.media.sample import Sample
 from rankspace.store import content
 from rankspace.store.database import insert_many, now_us
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
-from rankspace.store.schema import blob_uses, records, streams
+from rankspace.store.schema import blobs, records, streams
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,6 @@ class Prepared:
     labels: str | None
     parts: str | None
     payload: bytes | None
-    blobs: dict[str, bytes]
     reason: str | None = None
     message: str | None = None
 
@@ -61,6 +60,8 @@ class Batch:
     samples: Sequence[Prepared]
     epoch: int = 0
     durability: Durability = "synced"
+    blob: str = ""
+    """Where its large media are already; empty: it has none."""
 
     @property
     def size(self) -> int:
@@ -79,22 +80,26 @@ class _Head:
     size: int
     kept: int
     added: list[Prepared] = field(default_factory=list)
+    blobs: list[tuple[str, int]] = field(default_factory=list)
+    """Each with the last offset whose media it holds."""
 
     @property
     def next(self) -> int:
         return self.row.next_offset + len(self.added)
 
 
-def prepare(sample: Sample | Rejected, inline_bytes_max: int) -> Prepared:
+def prepare(
+    sample: Sample | Rejected, inline_bytes_max: int, large: Callable[[bytes], str]
+) -> Prepared:
     """Hash a sample and lay it out; this is what takes long, and it needs no database."""
     if "\0" in sample.sample_id:
         raise InvalidInput("a sample id holds no NUL", "sample_id")
     found = content.digest(sample)
     if isinstance(sample, Rejected):
         return Prepared(
-            sample.sample_id, 0, found, 0, None, None, None, {}, sample.reason, sample.message
+            sample.sample_id, 0, found, 0, None, None, None, sample.reason, sample.message
         )
-    packed = content.pack(sample, inline_bytes_max)
+    packed = content.pack(sample, inline_bytes_max, large)
     return Prepared(
         sample.sample_id,
         sample.event_time_us,
@@ -103,7 +108,6 @@ def prepare(sample: Sample | Rejected, inline_bytes_max: int) -> Prepared:
         json.dumps(dict(sample.labels)) if sample.labels else "{}",
         json.dumps(packed.parts),
         packed.payload,
-        packed.blobs,
     )
 
 
@@ -176,6 +180,8 @@ def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended
             f"stream {batch.stream} is finalized and takes no more samples", "stream"
         )
     _extend(head, epoch, new)
+    if new and batch.blob:
+        head.blobs.append((batch.blob, head.next - 1))
     return Appended(first, first + len(batch.samples), not new, batch.durability)
 
 
@@ -225,14 +231,9 @@ def _write(connection: Connection, heads: Iterable[_Head]) -> None:
     rows = [row for head in changed for row in _records(head, now)]
     if rows:
         insert_many(connection, records, rows)
-    uses = [
-        (name, head.row.id, head.row.next_offset + at)
-        for head in changed
-        for at, new in enumerate(head.added)
-        for name in new.blobs
-    ]
-    if uses:
-        insert_many(connection, blob_uses, uses)
+    named = [(name, head.row.id, last) for head in changed for name, last in head.blobs]
+    if named:
+        insert_many(connection, blobs, named)
     if changed:
         connection.execute(_ADVANCE, [_figures(head) for head in changed])
 

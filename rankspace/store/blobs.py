@@ -1,22 +1,42 @@
-"""Large media, each a file named by its SHA-256: the same bytes are kept once.
+"""Large media in files: one file, a blob, for the large media of one batch.
 
-    blobs/ab/ab34…   the first two hex digits are the folder
+    blobs/ab/ab34…     128 bits in hexadecimal; the first two digits are the folder
 
-A blob is whole or absent (see `files`). It is written before the row that names it commits, so a
-crash may leave a blob that nothing names, never a name without its blob; `sweep` removes what
-nothing names.
+A place in it is written "name:start:length". A blob is written once, under a name that nobody else
+has, and synced before the rows that name it commit; so a crash may leave a blob that nothing names,
+never a name without its blob, and `sweep` removes what nothing names. Nothing is shared between
+batches, so whether other bytes are there already tells nobody anything, and what a stream keeps no
+longer goes with its own blobs. Bytes are checked by the content hash of the sample they belong to.
 """
 
-import hashlib
 import os
+import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from itertools import count
 from pathlib import Path
 
 from rankspace.errors import Corrupt, NotFound
 from rankspace.store import faults, files
 
-_ASIDE = ".aside"
+_TURN = 1024  # blobs that one process puts into a folder before it takes the next
+_HEX = "[0-9a-f]"
+
+
+class Pile:
+    """The large media of one batch on their way into a blob."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.pieces: list[bytes] = []
+        self._size = 0
+
+    def add(self, piece: bytes) -> str:
+        """Take a piece; its place."""
+        start = self._size
+        self.pieces.append(piece)
+        self._size += len(piece)
+        return f"{self.name}:{start}:{len(piece)}"
 
 
 class Blobs:
@@ -25,86 +45,79 @@ class Blobs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         files.make_folder(folder)
+        for number in range(256):
+            (folder / f"{number:02x}").mkdir(exist_ok=True)
+        files.sync(folder)
+        self._turns = count(secrets.randbelow(256) * _TURN)
 
-    def put(self, data: bytes) -> str:
-        """Keep some bytes; return their name. They are on disk when this returns."""
-        name = hashlib.sha256(data).hexdigest()
-        self.put_all({name: data})
-        return name
+    def pile(self) -> Pile:
+        """Where to gather the media of a batch."""
+        folder = next(self._turns) // _TURN % 256  # neighbours share a folder: one sync for all
+        return Pile(f"{folder:02x}{secrets.token_hex(15)}")
 
-    def put_all(self, named: Mapping[str, bytes], synced: bool = True) -> None:
-        """Keep bytes under their names (hex SHA-256); on disk when this returns, if `synced`.
-
-        A blob that is there already is read again: one that a power cut or the disk has damaged is
-        written anew, and one that was left unsynced is synced.
-        """
+    def put(self, pile: Pile) -> str:
+        """Write a blob; its bytes are on disk when this returns, its name after `settle`."""
         with faults.disk():
-            absent = {name: data for name, data in named.items() if not self._whole(name, synced)}
-            for name in absent:
-                files.make_folder(self._path(name).parent)
-            files.write_all({self._path(name): data for name, data in absent.items()}, synced)
+            try:
+                files.write(self._path(pile.name), pile.pieces)
+            except OSError:
+                self.remove([pile.name])
+                raise
+        return pile.name
 
-    def get(self, name: str) -> bytes:
-        """The bytes again, checked against their name."""
+    def settle(self, names: Iterable[str]) -> None:
+        """Bring the names of blobs to disk."""
+        with faults.disk():
+            for folder in {self._path(name).parent for name in names}:
+                files.sync(folder)
+
+    def get(self, place: str) -> bytes:
+        """The bytes at a place; who asks checks them."""
+        name, start, length = parse_place(place)
         try:
-            data = self._path(name).read_bytes()
+            with self._path(name).open("rb") as file:
+                data = os.pread(file.fileno(), length, start)
         except FileNotFoundError as error:
-            raise NotFound(f"there is no blob {name}") from error
-        if hashlib.sha256(data).hexdigest() != name:
-            raise Corrupt(f"blob {name} does not hold what was written")
+            raise NotFound("the blob of these media is not there") from error
+        except OSError as error:
+            raise Corrupt("the blob of these media cannot be read") from error
+        if len(data) != length:
+            raise Corrupt("the blob of these media is shorter than it was")
         return data
 
     def names(self) -> Iterator[str]:
         """Every blob there is."""
-        return (path.name for path in self._folder.glob("[0-9a-f][0-9a-f]/" + "[0-9a-f]" * 64))
+        return (path.name for path in self._folder.glob(f"{_HEX * 2}/{_HEX * 32}"))
 
-    def sweep(self, used: Callable[[str], bool], age_s: float) -> int:
-        """Remove unused blobs untouched for `age_s`, and unfinished files; return how many.
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove blobs that nothing names any more."""
+        for name in names:
+            self._path(name).unlink(missing_ok=True)
 
-        Putting a blob that is there already touches it: so one that a running append is about to
-        name is young, and stays. A blob is set aside before it is looked at for the last time: an
-        append finds it absent from then on and writes it anew, or has touched it, and it is put
-        back. So it is too when a sweep was ended midway.
+    def sweep(self, used: Callable[[Sequence[str]], Collection[str]], age_s: float) -> int:
+        """Remove blobs older than `age_s` that nothing names; return how many.
+
+        A blob is put some moments before its rows commit: `age_s` is longer than any append takes.
         """
         before = time.time() - age_s
         removed = 0
-        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
-            if path.name.endswith(files.PART):
-                removed += _remove(path) if path.stat().st_mtime <= before else 0
-            elif path.name.endswith(_ASIDE):
-                removed += self._settle(path, used, before)
-            elif path.stat().st_mtime <= before and not used(path.name):
-                aside = path.with_name(path.name + _ASIDE)
-                path.rename(aside)
-                removed += self._settle(aside, used, before)
+        for folder in self._folder.iterdir():
+            old = [path.name for path in folder.iterdir() if path.stat().st_mtime <= before]
+            for at in range(0, len(old), 256):
+                some = old[at : at + 256]
+                unused = set(some).difference(used(some))
+                self.remove(unused)
+                removed += len(unused)
         return removed
-
-    def _settle(self, aside: Path, used: Callable[[str], bool], before: float) -> int:
-        """Put a blob back that somebody needs after all, or remove it."""
-        name = aside.name.removesuffix(_ASIDE)
-        if used(name) or aside.stat().st_mtime > before:
-            aside.replace(self._path(name))
-            return 0
-        return _remove(aside)
 
     def _path(self, name: str) -> Path:
         return self._folder / name[:2] / name
 
-    def _whole(self, name: str, synced: bool) -> bool:
-        """Make a blob young; whether it is there, undamaged and, if need be, on disk."""
-        path = self._path(name)
-        try:
-            os.utime(path)
-            if hashlib.sha256(path.read_bytes()).hexdigest() != name:
-                return False
-            if synced:
-                files.sync(path)
-                files.sync(path.parent)
-        except OSError:  # not there, or the disk does not give it back: it is written anew
-            return False
-        return True
 
-
-def _remove(path: Path) -> int:
-    path.unlink(missing_ok=True)
-    return 1
+def parse_place(place: str) -> tuple[str, int, int]:
+    """Name, start and length; a place that was damaged must not lead out of the folder."""
+    name, _, rest = place.partition(":")
+    start, _, length = rest.partition(":")
+    if not (len(name) == 32 and name.isalnum() and start.isdecimal() and length.isdecimal()):
+        raise Corrupt("a record names no place in a blob")
+    return name, int(start), int(length)

@@ -15,7 +15,7 @@ UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then 
 Every field is led by its length, so different samples never have the same layout.
 
 In a row, `parts` is JSON and each piece of media (a part's data, a frame's picture) is either a
-number, its length, and lies in the payload after the pieces before it, or the name of a blob.
+number, its length, and lies in the payload after the pieces before it, or a place in a blob.
 """
 
 import hashlib
@@ -61,11 +61,10 @@ class Packed:
 
     parts: list[dict[str, Any]] = field(default_factory=list)
     payload: bytes = b""
-    blobs: dict[str, bytes] = field(default_factory=dict)
 
 
-def pack(sample: Sample, inline_bytes_max: int) -> Packed:
-    """Place every piece: in the payload while there is room, in a blob otherwise."""
+def pack(sample: Sample, inline_bytes_max: int, large: Callable[[bytes], str]) -> Packed:
+    """Place every piece: in the payload while there is room, where `large` says otherwise."""
     packed = Packed()
     pieces: list[bytes] = []
     room = inline_bytes_max
@@ -76,9 +75,7 @@ def pack(sample: Sample, inline_bytes_max: int) -> Packed:
             pieces.append(piece)
             room -= len(piece)
             return len(piece)
-        name = hashlib.sha256(piece).hexdigest()
-        packed.blobs[name] = piece
-        return name
+        return large(piece)
 
     for part in sample.parts:
         row: dict[str, Any] = {"modality": part.modality, "data": place(part.data)}

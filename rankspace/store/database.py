@@ -56,10 +56,12 @@ class Database:
     def write(self, synced: bool = True) -> Iterator[Connection]:
         """All of the block or nothing of it; on disk when the block has ended, if `synced`."""
         engine = self._writer if synced else self._lazy
-        with faults.told(), engine.connect() as connection, connection.begin():
+        with faults.told(), engine.connect() as connection, connection.begin() as transaction:
             if not synced and not self._sqlite:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
+            with faults.committing():
+                transaction.commit()
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:

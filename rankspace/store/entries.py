@@ -50,6 +50,27 @@ class Rejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refused sample that is kept."""
+
+    offset: int
+    """Its place in the stream, where a tombstone is."""
+
+    sample_id: str
+    reason: str
+    """UPPER_SNAKE, as in `RankspaceError.reason()`."""
+
+    message: str
+    field: str = ""
+    created_us: int = 0
+    raw: bytes = b""
+    """The message in which it came; empty in lists."""
+
+    size: int = 0
+    """Bytes of that message."""
+
+
+@dataclass(frozen=True, slots=True)
 class Appended:
     """Where samples went: offsets [first, next)."""
 

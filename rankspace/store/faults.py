@@ -3,6 +3,7 @@
     it will pass: a lock, a connection, a server that restarts, a full disk   → Overloaded
     what is stored cannot be read for what it was                            → Corrupt
     a text that PostgreSQL cannot hold                                       → InvalidInput
+    the answer to a COMMIT did not come: it may have been done or not       → Unreachable
     everything else is a bug of ours and stays what it is
 
 Sources: sqlite.org/rescode.html; PostgreSQL manual, appendix A (SQLSTATE).
@@ -16,13 +17,14 @@ from contextlib import contextmanager
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from rankspace.errors import Corrupt, InvalidInput, Overloaded, RankspaceError
+from rankspace.errors import Corrupt, InvalidInput, Overloaded, RankspaceError, Unreachable
 
 _FULL = "the disk of the store is full"
 _DAMAGED = "the database of the store is damaged"
 _BUSY = "the store is busy"
 _DISK = "the disk of the store cannot be read or written"
 _AWAY = "the database of the store cannot be reached"
+_UNKNOWN = "whether this was stored is not known; ask for the next offset and go on there"
 
 _SQLITE: dict[int, RankspaceError] = {
     sqlite3.SQLITE_BUSY: Overloaded(_BUSY, retry_after_s=1.0),
@@ -67,6 +69,22 @@ def told() -> Iterator[None]:
         raise Overloaded("all connections to the store are in use", retry_after_s=1.0) from error
     except DBAPIError as error:
         raise (_leaf(error) or error) from error.orig
+
+
+@contextmanager
+def committing() -> Iterator[None]:
+    """Tell a commit that was refused from one of which nobody knows whether it was done.
+
+    A database that went away may have committed before it went. SQLite may have the commit in its
+    log although the fsync failed, and find it there after a crash.
+    """
+    try:
+        yield
+    except DBAPIError as error:
+        leaf = _leaf(error)
+        if isinstance(leaf, Overloaded) and leaf.message in (_AWAY, _DISK):
+            raise Unreachable(_UNKNOWN, retry_after_s=leaf.retry_after_s) from error.orig
+        raise
 
 
 @contextmanager

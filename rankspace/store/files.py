@@ -7,8 +7,8 @@ and it is on disk once its folder is.
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 _CHUNK = 1 << 20
@@ -30,7 +30,11 @@ def make_folder(folder: Path) -> None:
     if not folder.is_dir():
         make_folder(folder.parent)
         folder.mkdir(exist_ok=True)
-        sync(folder.parent)
+        try:
+            sync(folder.parent)
+        except OSError:
+            folder.rmdir()  # that it is there must mean that it stays
+            raise
 
 
 @contextmanager
@@ -46,25 +50,18 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_all(contents: Mapping[Path, bytes], synced: bool = True) -> None:
-    """Write many files, each whole or not at all; faster than one after the other.
+def write(path: Path, pieces: Iterable[bytes]) -> None:
+    """Write a new file piece after piece; its bytes are on disk when this returns.
 
-    Without `synced` that holds for the end of this process, not for the loss of power.
-
-    All are written before the first is synced, and all are renamed before the first folder is: the
-    file system then brings many to disk at once.
+    The name is on disk once the folder is synced. Until then, and after an error, the file may be
+    torn: only for names that nobody knows yet.
     """
-    with ExitStack() as stack:
-        parts = {path: _part(path) for path in contents}
-        for path, part in parts.items():
-            stack.callback(part.unlink, missing_ok=True)
-            part.write_bytes(contents[path])
-        for part in parts.values() if synced else ():
-            sync(part)
-        for path, part in parts.items():
-            part.replace(path)
-        for folder in {path.parent for path in parts} if synced else ():
-            sync(folder)
+    with path.open("xb", buffering=0) as file:
+        for piece in pieces:
+            rest = memoryview(piece)
+            while rest:
+                rest = rest[file.write(rest) :]
+        os.fsync(file.fileno())
 
 
 def _part(path: Path) -> Path:

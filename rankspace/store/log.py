@@ -19,10 +19,10 @@ from dataclasses import fields
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, exists, insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from rankspace.errors import AlreadyExists, InvalidInput, Overloaded, RankspaceError
+from rankspace.errors import AlreadyExists, InvalidInput, Overloaded, RankspaceError, Unreachable
 from rankspace.media.sample import Sample
 from rankspace.store.append import Batch, compare_and_append, fence, prepare, stream_row
 from rankspace.store.blobs import Blobs
@@ -42,7 +42,7 @@ from rankspace.store.entries import (
 from rankspace.store.names import OWNED, owned
 from rankspace.store.reading import Entry, Reading
 from rankspace.store.retention import expire, purge
-from rankspace.store.schema import blob_uses, records, streams
+from rankspace.store.schema import blobs, records, streams
 
 NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9._-]{0,62}")
 _EMPTY = bytes(32)  # digest of a stream without samples
@@ -51,11 +51,11 @@ _EMPTY = bytes(32)  # digest of a stream without samples
 class Log:
     """All streams of a store; safe to use from any number of threads and processes."""
 
-    def __init__(self, database: Database, blobs: Blobs, config: StoreConfig) -> None:
+    def __init__(self, database: Database, folder: Blobs, config: StoreConfig) -> None:
         self._database = database
-        self._blobs = blobs
+        self._blobs = folder
         self._config = config
-        self._reading = Reading(database, blobs, config.page_rows)
+        self._reading = Reading(database, folder, config.page_rows)
 
     def create(
         self,
@@ -147,9 +147,10 @@ class Log:
         """What `append_all` takes: the samples hashed and laid out, which is most of the work."""
         if not samples:
             raise InvalidInput("a batch holds at least one sample", "samples")
-        inline = self._config.inline_bytes_max
-        prepared = [prepare(sample, inline) for sample in samples]
-        return Batch(stream, offset, prepared, epoch, durability)
+        inline, pile = self._config.inline_bytes_max, self._blobs.pile()
+        prepared = [prepare(sample, inline, pile.add) for sample in samples]
+        blob = self._blobs.put(pile) if pile.pieces else ""
+        return Batch(stream, offset, prepared, epoch, durability, blob)
 
     def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         """Append batches in their order with one commit: where each went, or why it did not.
@@ -158,22 +159,19 @@ class Log:
         by batch, so that none suffers for another.
         """
         synced = any(batch.durability == "synced" for batch in batches)
-        blobs = {
-            name: data
-            for batch in batches
-            for new in batch.samples
-            for name, data in new.blobs.items()
-        }
         try:
-            self._blobs.put_all(blobs, synced)  # they are there before the rows that name them
+            self._blobs.settle(batch.blob for batch in batches if batch.blob)
             with self._database.write(synced) as connection:
                 outcomes = compare_and_append(connection, batches)
         except (RankspaceError, DBAPIError) as error:
-            if len(batches) > 1 and not isinstance(error, Overloaded):
+            if len(batches) > 1 and not isinstance(error, Overloaded | Unreachable):
                 return [outcome for batch in batches for outcome in self.append_all([batch])]
-            if not isinstance(error, RankspaceError):
-                raise
-            return [error] * len(batches)
+            outcomes = [_as_leaf(error)] * len(batches)
+        self._blobs.remove(
+            batch.blob
+            for batch, outcome in zip(batches, outcomes, strict=True)
+            if batch.blob and not _kept(outcome)
+        )
         return [_as_synced(outcome) if synced else outcome for outcome in outcomes]
 
     def next_offset(self, stream: str) -> int:
@@ -215,21 +213,38 @@ class Log:
 
     def expire(self) -> int:
         """Turn what its stream keeps no longer into tombstones, in small steps; return how many."""
-        return expire(self._database)
+        return expire(self._database, self._blobs)
 
     def sweep(self) -> int:
-        """Remove deleted streams and blobs that no sample names; return how many blobs."""
+        """Remove what deleted streams held and what a crash has left; return how many blobs.
 
-        def used(name: str) -> bool:
-            with self._database.read() as connection:
-                query = select(exists().where(blob_uses.c.hash == name))
-                return bool(connection.scalar(query))
-
-        purged = purge(self._database)
-        swept = self._blobs.sweep(used, self._config.orphan_age_s)
-        if purged or swept:
-            self._database.forget()
+        When it returns, no byte of a stream that was deleted before is on disk. *Scope*: SQLite and
+        the folder; PostgreSQL gives space back when it is vacuumed.
+        """
+        swept = purge(self._database, self._blobs)
+        swept += self._blobs.sweep(self._used, self._config.orphan_age_s)
+        self._database.forget()
         return swept
+
+    def _used(self, names: Sequence[str]) -> Sequence[str]:
+        with self._database.read() as connection:
+            return connection.scalars(select(blobs.c.name).where(blobs.c.name.in_(names))).all()
+
+
+def _as_leaf(error: RankspaceError | DBAPIError) -> RankspaceError:
+    """A bug becomes the plain base class, with what happened as its cause, so that it stays one."""
+    if isinstance(error, RankspaceError):
+        return error
+    bug = RankspaceError("the store met a fault of its own; the server's log has the details")
+    bug.__cause__ = error
+    return bug
+
+
+def _kept(outcome: Outcome) -> bool:
+    """Whether rows name the blob of a batch, or may: nobody knows what became of the commit."""
+    if isinstance(outcome, Appended):
+        return not outcome.duplicate
+    return isinstance(outcome, Unreachable)
 
 
 def _as_synced(outcome: Outcome) -> Outcome:

@@ -6,7 +6,6 @@ the message in which the sample came.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, func, insert, select
@@ -15,29 +14,8 @@ from rankspace.errors import NotFound
 from rankspace.store.append import stream_row
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database, now_us, token_number
-from rankspace.store.entries import Page
+from rankspace.store.entries import Page, Refusal
 from rankspace.store.schema import rejects
-
-
-@dataclass(frozen=True, slots=True)
-class Reject:
-    """One refused sample."""
-
-    offset: int
-    """Its place in the stream, where a tombstone is."""
-
-    sample_id: str
-    reason: str
-    """UPPER_SNAKE, as in `RankspaceError.reason()`."""
-
-    message: str
-    field: str = ""
-    created_us: int = 0
-    raw: bytes = b""
-    """The message in which it came; empty in lists."""
-
-    size: int = 0
-    """Bytes of that message."""
 
 
 class Rejects:
@@ -47,7 +25,7 @@ class Rejects:
         self._database = database
         self._config = config
 
-    def keep(self, stream: str, refused: Sequence[Reject]) -> None:
+    def keep(self, stream: str, refused: Sequence[Refusal]) -> None:
         """Keep samples, and let the oldest go if there are too many; those there already stay."""
         with self._database.write() as connection:
             row = stream_row(connection, stream, lock=True)
@@ -59,7 +37,7 @@ class Rejects:
                 connection.execute(insert(rejects), new)
                 self._bound(connection, row.id)
 
-    def list(self, stream: str, size: int = 100, token: str = "") -> Page[Reject]:
+    def list(self, stream: str, size: int = 100, token: str = "") -> Page[Refusal]:
         """A page of them by offset, without what was sent."""
         columns = [column for column in rejects.c if column.name not in ("stream_id", "raw")]
         with self._database.read() as connection:
@@ -69,15 +47,15 @@ class Rejects:
                 where.append(rejects.c.offset > token_number(token))
             query = select(*columns).where(*where).order_by(rejects.c.offset).limit(size + 1)
             found = connection.execute(query).all()
-        items = tuple(Reject(**one._mapping) for one in found[:size])
+        items = tuple(Refusal(**one._mapping) for one in found[:size])
         return Page(items, str(items[-1].offset) if len(found) > size else "")
 
-    def get(self, stream: str, offset: int) -> Reject:
+    def get(self, stream: str, offset: int) -> Refusal:
         """One of them, with what was sent."""
         with self._database.read() as connection:
             row = stream_row(connection, stream)
             found = _one(connection, row, offset)
-        return Reject(**{key: value for key, value in found.items() if key != "stream_id"})
+        return Refusal(**{key: value for key, value in found.items() if key != "stream_id"})
 
     def drop(self, stream: str, offset: int) -> None:
         """Keep one no longer."""
@@ -118,7 +96,7 @@ def _one(connection: Connection, row: Row[Any], offset: int) -> dict[str, Any]:
     return dict(found._mapping)
 
 
-def _row(stream_id: int, one: Reject) -> dict[str, Any]:
+def _row(stream_id: int, one: Refusal) -> dict[str, Any]:
     return {
         "stream_id": stream_id, "offset": one.offset, "sample_id": one.sample_id,
         "reason": one.reason, "message": one.message, "field": one.field,

@@ -1,11 +1,11 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak.
 
-    streams ──< records ──< blob_uses        jobs ──< job_events        models ──< aliases
-                        └── quarantine
+    streams ──< records ─── quarantine       jobs ──< job_events        models ──< aliases
+            ──< blobs
 
 A record is a sample or a tombstone (then `reject_reason` is set and there are no parts). Its media
 lie in `payload`, one after the other, as far as they fit, and in blobs otherwise; `parts` tells
-which. The hash comes before the payload in the row, so that checking hashes does not read media;
+where. The hash comes before the payload in the row, so that checking hashes does not read media;
 it stays when a sample becomes a tombstone, so that the stream's digest can be checked for ever.
 """
 
@@ -76,12 +76,12 @@ records = Table(
     Column("payload", LargeBinary),
 )
 
-blob_uses = Table(
-    "blob_uses",
+blobs = Table(  # files with the large media of one batch each
+    "blobs",
     metadata,
-    Column("hash", String(64), primary_key=True),
-    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True, index=True),
-    Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", String(32), primary_key=True),
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("last", BigInteger, nullable=False),  # the last offset whose media it holds
 )
 
 quarantine = Table(  # damaged records as they were found, set aside by hand

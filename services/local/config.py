@@ -12,6 +12,21 @@ class EngineConfig(Config):
     store_threads: int = Field(default=8, gt=0, le=64)
     """Threads that work with the store; further calls wait for one."""
 
+    commit_queue_max: int = Field(default=1024, gt=0)
+    """Appends that wait to be committed; further ones wait for room."""
+
+    commit_queue_bytes_max: int = Field(default=128 << 20, gt=0)
+    """Media bytes of such appends; a single one may always wait."""
+
+    commit_bytes_max: int = Field(default=32 << 20, gt=0)
+    """Media bytes that share one transaction; what is beyond goes into the next."""
+
+    commit_wait_s: float = Field(default=30.0, gt=0)
+    """An append that found no room for so long is Overloaded."""
+
+    upkeep_s: float = Field(default=60.0, gt=0)
+    """How often what streams keep no longer is removed."""
+
     generation_workers: int = Field(default=2, gt=0, le=64)
     """Threads that think: so many sessions hear or speak at the same moment."""
 

@@ -33,8 +33,8 @@ from services.local.committing import Committer
 from services.local.config import EngineConfig
 from services.local.ingesting import Ingesting
 from services.local.scheduling import Schedule
-from services.telemetry.following import following
 from services.local.upkeep import Upkeep
+from services.telemetry.following import following
 
 Found = TypeVar("Found")
 

@@ -28,9 +28,21 @@ def test_the_order_of_labels_changes_nothing(sample: Sample) -> None:
 
 @given(samples(), st.integers(0, 100))
 def test_unpacking_gives_back_what_was_packed(sample: Sample, inline_bytes_max: int) -> None:
-    packed = content.pack(sample, inline_bytes_max)
+    large: list[bytes] = []
+
+    def keep(piece: bytes) -> str:
+        large.append(piece)
+        return str(len(large) - 1)
+
+    packed = content.pack(sample, inline_bytes_max, keep)
     assert len(packed.payload) <= inline_bytes_max
-    assert content.unpack(packed.parts, packed.payload, packed.blobs.__getitem__) == sample.parts
+    fetched = content.unpack(packed.parts, packed.payload, lambda place: large[int(place)])
+    assert fetched == sample.parts
+    hollow = content.outline(packed.parts)
+    assert [(part.modality, part.role) for part in hollow] == [
+        (part.modality, part.role) for part in sample.parts
+    ]
+    assert not any(part.data or part.frames for part in hollow)
 
 
 def test_the_hash_is_that_of_the_layout_written_down() -> None:
@@ -63,6 +75,6 @@ def test_without_what_was_sent_a_rejection_is_known_by_its_name_and_reason() -> 
 
 
 def test_a_payload_that_is_too_short_is_corrupt() -> None:
-    packed = content.pack(Sample("a", (Part("text", b"four"),)), 100)
+    packed = content.pack(Sample("a", (Part("text", b"four"),)), 100, str)
     with pytest.raises(Corrupt):
-        content.unpack(packed.parts, b"fou", packed.blobs.__getitem__)
+        content.unpack(packed.parts, b"fou", str.encode)

@@ -213,6 +213,7 @@ def test_a_deleted_stream_is_gone_and_its_blobs_go_with_the_sweep(config: StoreC
         with pytest.raises(NotFound):
             store.log.get("s")
         assert store.log.sweep() == 1
+        assert [stream.name for stream in store.log.list().items] == ["t"]
         assert list(store.log.read("t")) == [(0, text(2, 100))]
         store.log.create("s")
         assert store.log.get("s").next_offset == 0
@@ -239,7 +240,7 @@ def test_changed_bytes_are_noticed(sqlite: StoreConfig) -> None:
         with pytest.raises(Corrupt, match="offset 0"):
             list(store.log.read("s"))
         (blob,) = store.blobs.names()
-        (sqlite.folder / "blobs" / blob[:2] / blob).write_bytes(b"2" * 99)
+        (sqlite.folder / "blobs" / blob[:2] / blob).write_bytes(b"9" * 100)
         with pytest.raises(Corrupt):
             list(store.log.read("s", 1))
 

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 
 from rankspace.errors import NotFound
 from rankspace.store.config import StoreConfig
-from rankspace.store.rejects import Reject
+from rankspace.store.entries import Refusal
 from rankspace.store.store import Store
 
 
-def reject(offset: int, size: int = 3) -> Reject:
-    return Reject(offset, f"n{offset}", "MALFORMED_MEDIA", "no", "parts[0]", raw=b"x" * size)
+def reject(offset: int, size: int = 3) -> Refusal:
+    return Refusal(offset, f"n{offset}", "MALFORMED_MEDIA", "no", "parts[0]", raw=b"x" * size)
 
 
 @settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,7 +31,7 @@ def test_the_newest_are_kept_within_the_bytes_allowed(
         expected = list(all_)
         while sum(len(one.raw) for one in expected) > 100:
             del expected[0]
-        found: list[Reject] = []
+        found: list[Refusal] = []
         token = ""
         while not found or token:
             listed = store.rejects.list(name, page, token)
