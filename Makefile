@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench check protos lock clean
+.PHONY: help setup demo test fuzz bench check protos lock clean
 
 # Tools find each other (protoc its plugins, tests buf) without an activated environment.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -18,6 +18,9 @@ demo: setup ## run the main job on the built-in sample; prints the figures and w
 
 test: setup ## run every test
 	@$(RUN) python -m pytest
+
+fuzz: setup ## throw bytes at every parser of ours for five minutes each; what falls is shown
+	@$(RUN) python -m tests.fuzz.run 300
 
 bench: setup ## answer one question of benchmarks/ with figures: make bench NAME=codecs
 	@if [ -z "$(NAME)" ] || [ ! -f "benchmarks/$(NAME).py" ]; then \

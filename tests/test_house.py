@@ -67,7 +67,7 @@ def test_a_module_says_what_it_is_and_fits_in_the_head(path: Path) -> None:
 
 
 def test_test_folders_mirror_packages() -> None:
-    rooms = {"e2e", "golden", "robustness"}
+    rooms = {"e2e", "fuzz", "golden", "robustness"}
     for folder in (ROOT / "tests").iterdir():
         if folder.is_dir() and folder.name not in rooms | {"__pycache__"}:
             homes = [ROOT / folder.name, ROOT / "rankspace" / folder.name]

@@ -105,7 +105,7 @@ def sample(key: str, files: Iterable[Named], note: Note) -> Iterator[Sample]:
     lost = meta.parts.keys() - {file.suffix for file in media}
     if lost:
         raise InvalidInput(
-            f"{key}.json: parts.{min(lost)}: there is no {key}.{min(lost)} beside it"
+            shown(f"{key}.json: parts.{min(lost)}: there is no {key}.{min(lost)} beside it")
         )
     parts = []
     for file in media:
@@ -152,4 +152,9 @@ def parsed(kind: type[Kind], data: bytes, where: str) -> Kind:
     except ValidationError as error:
         first = error.errors()[0]
         field = "".join(f"{step}: " for step in (".".join(map(str, first["loc"])),) if step)
-        raise InvalidInput(f"{where}: {field}{first['msg'].lower()}") from error
+        raise InvalidInput(shown(f"{where}: {field}{first['msg'].lower()}")) from error
+
+
+def shown(text: str) -> str:
+    """Names as a terminal may see them: those in a file of a stranger's may hold its commands."""
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)

@@ -15,7 +15,16 @@ from typing import IO, cast
 
 from rankspace.errors import InvalidInput, MalformedMedia, NotFound
 from rankspace.media.sample import Sample
-from services.readers.naming import LIMITS, Named, Note, ReaderLimits, bounded, sample, silent
+from services.readers.naming import (
+    LIMITS,
+    Named,
+    Note,
+    ReaderLimits,
+    bounded,
+    sample,
+    shown,
+    silent,
+)
 
 
 class _Bounded:
@@ -55,7 +64,7 @@ def read_webdataset(
 def _members(tar: tarfile.TarFile, path: Path, limits: ReaderLimits) -> Iterator[tuple[str, Named]]:
     while (info := tar.next()) is not None:
         tar.members.clear()  # type: ignore[attr-defined]  # or all headers stay in memory
-        where, name = f"{path}: {info.name}", PurePosixPath(info.name)
+        where, name = shown(f"{path}: {info.name}"), PurePosixPath(info.name)
         if info.isdir() or name.name.startswith("."):
             continue
         file = tar.extractfile(info) if info.isreg() else None
