@@ -1,0 +1,222 @@
+"""Our networks as arms of a benchmark, with the product's memory or one of order n.
+
+A memory of order n is cross-fitted by document (ranks/crossfit.py) and heard as
+
+    add    logits = beta (U m + g (ln p0(.|c) - ln p0(.)) + ln p0(.))     g from 1 down to `floor`
+    mix    p = l p0(.|c) + (1 - l) p_network,   l = sigma(w m + b), learned, near 1 at birth
+    stack  the same odds, but the network learns as if it were alone and only l learns from them
+
+`mix` and `stack` ask the memory for one number a position, the odds of what came; `add` for rows.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from benchmarks._arms import Arm, Law
+from benchmarks._arms_table import Spec
+from benchmarks._text_data import Batch, Corpus, Stories
+from rankspace.errors import InvalidConfig
+from rankspace.model.birth import from_statistics
+from rankspace.model.experts import Experts, violation
+from rankspace.model.network import Inputs, Network
+from rankspace.model.presets import NetworkConfig
+from rankspace.model.readout import Readout
+from rankspace.ranks.coordinate import GRID, buckets
+from rankspace.ranks.crossfit import CrossFit, Reading
+from rankspace.ranks.rows import Rows
+from rankspace.training.loop import gate
+from rankspace.training.optimizer import Optimizer
+
+FINE = 10_000
+
+BIRTH = 3.0
+"""ln of the odds l : 1 - l at birth."""
+
+LOADS = 100
+"""Steps whose loads of experts are added up for MaxVio."""
+
+
+class Ours(Arm):
+    """A network of ours between batches and nats."""
+
+    def __init__(self, spec: Spec, corpus: Corpus, config: NetworkConfig, rate: float) -> None:
+        self.model = self.network = Network(config)
+        from_statistics(self.network, corpus.space)
+        self.average = spec.average
+        self.spec, self.corpus = spec, corpus
+        self.readout = Readout(corpus.space)
+        self.blend = nn.Linear(config.width, 1)
+        nn.init.zeros_(self.blend.weight)
+        nn.init.constant_(self.blend.bias, BIRTH)
+        if spec.memory in ("mix", "stack"):
+            self.network.add_module("blend", self.blend)
+        recipe: Any = spec.recipe or spec.preset
+        self._optimizer = Optimizer(self.network, recipe, rate)
+        self._counted: CrossFit | None = corpus.memory(spec.order) if spec.memory else None
+        self._readings: dict[int, tuple[Stories, Reading]] = {}
+        self._loads: list[Tensor] = []
+        self.network.advance(0.0)
+
+    def nats(self, batch: Batch, stories: Stories, progress: float) -> Float[Tensor, "n"]:
+        return self._told(batch, stories, progress)[0]
+
+    def loss(self, batch: Batch, stories: Stories, progress: float) -> Float[Tensor, ""]:
+        nats, more = self._told(batch, stories, progress)
+        return nats.mean() + more
+
+    def _told(
+        self, batch: Batch, stories: Stories, progress: float
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, ""] | float]:
+        """-ln p of every target, and what else the switches want to fall."""
+        self.network.advance(progress)  # a state that was best earlier is read as it was then
+        flat = batch.targets.flatten()
+        index = (flat >= 0).nonzero()[:, 0]
+        said = [each[index] for each in self._said(batch.symbols)]
+        before, targets = batch.symbols.flatten()[index], flat[index]
+        openness = gate(int(progress * FINE), FINE)
+        if self._counted is None:
+            return self._alone(said, before, targets, openness)
+        rows = self._rows(batch.places.flatten()[index].numpy(), stories)
+        logits = self._logits(said[0], before, 0.0)
+        if self.spec.memory == "add":
+            return self.readout.losses(self._added(logits, rows, openness), 0, targets), 0.0
+        memory = torch.from_numpy(rows.log_probs(targets.int().numpy()))
+        own = self.readout.losses(logits, 0, targets)
+        if self.spec.memory == "mix":
+            return -self._mix(said[0], memory, -own), 0.0
+        return -self._mix(said[0].detach(), memory, -own.detach()), own.mean()
+
+    def _alone(
+        self,
+        said: list[Float[Tensor, "n d"]],
+        before: Int[Tensor, "n"],
+        targets: Int[Tensor, "n"],
+        openness: float,
+    ) -> tuple[Float[Tensor, "n"], Float[Tensor, ""] | float]:
+        """The product's own losses (training/loop.py)."""
+        config = self.network.config
+        levels = [self._logits(mixed, before, openness) for mixed in said]
+        nats, *below = (self.readout.losses(logits, 0, targets) for logits in levels)
+        more: Float[Tensor, ""] | float = 0.0
+        if below:
+            more = config.supervise * torch.stack(below).mean()
+        if config.memory == "target" and self.network.training:
+            imitation = self.readout.imitation(levels[0], 0, before)
+            more = more + openness * (imitation - nats).mean()
+        return nats, more
+
+    def law(self, symbols: Int[Tensor, "b t"]) -> Law:
+        width = self.network.config.context
+        mixed = self._said(symbols[:, -width:])[0].unflatten(0, (len(symbols), -1))[:, -1]
+        before = symbols[:, -1]
+        if self._counted is None:
+            odds = self._logits(mixed, before, 0.0).log_softmax(-1)
+        else:
+            told = [np.append(row, 2).astype(np.int32) for row in symbols.numpy()]
+            reading = self._counted.read(told)
+            ends = np.cumsum([len(row) for row in told]) - 1
+            odds = self._heard(mixed, before, self._counted.rows(ends, reading))
+        ids = self.readout.doors[0].ids
+        whole = torch.zeros(len(symbols), self.corpus.vocabulary.size)
+        whole[:, ids] = odds.exp()
+        return whole
+
+    def step(self, factor: float, progress: float) -> float:
+        del progress
+        norm = self._optimizer.step(factor)
+        for expert in self._experts():
+            expert.settle()
+        if self._experts():
+            self._loads.append(torch.stack([expert.load for expert in self._experts()]))
+        return norm
+
+    def memory(self, stories: Stories) -> float | None:
+        config = self.network.config
+        if not config.prior or self.spec.memory in ("mix", "stack"):
+            return None
+        if config.memory in ("feature", "target"):
+            return None
+        told = self.corpus.space.prior.log_probs(stories.ids).astype(np.float64)
+        if self._counted is not None:
+            told = self._counted.fresh(stories.ids).log_probs(stories.line).astype(np.float64)
+        return float(told[stories.starts].sum() - told.sum())
+
+    def facts(self) -> dict[str, float]:
+        found = {f"beta/{name}": value for name, value in self.network.betas().items()}
+        if self._loads:
+            whole = torch.stack(self._loads[-LOADS:]).sum(0)
+            found["maxvio"] = max(violation(load) for load in whole)
+            found["dead_experts"] = float((whole == 0).sum())
+        return found
+
+    def _experts(self) -> list[Experts]:
+        layers = (block.feedforward for block in self.network.layers)
+        return [layer for layer in layers if isinstance(layer, Experts)]
+
+    def _heard(
+        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n"], rows: Rows
+    ) -> Float[Tensor, "n a"]:
+        """The odds of every symbol, as ln p, with a memory of order n."""
+        logits = self._logits(mixed, before, 0.0)
+        if self.spec.memory == "add":
+            return self._added(logits, rows, 0.0).log_softmax(-1)
+        table = torch.from_numpy(rows.dense())[:, self.readout.doors[0].ids].log_softmax(-1)
+        return self._mix(mixed, table, logits.log_softmax(-1))
+
+    def _mix(
+        self, mixed: Float[Tensor, "n d"], memory: Float[Tensor, "n *a"], own: Float[Tensor, "n *a"]
+    ) -> Float[Tensor, "n *a"]:
+        z = self.blend(mixed.float())
+        z = z if own.ndim == 2 else z[:, 0]
+        return torch.logaddexp(memory + F.logsigmoid(z), own + F.logsigmoid(-z))
+
+    def _added(
+        self, logits: Float[Tensor, "n a"], rows: Rows, openness: float
+    ) -> Float[Tensor, "n a"]:
+        """The rows of a memory of order n put in, the unigram that they replace taken out."""
+        g = max(self.spec.floor, openness)
+        if not g:
+            return logits
+        door = self.readout.doors[0]
+        base = torch.from_numpy(rows.log_base)[:, door.ids] - door.unigram
+        told = base[torch.from_numpy(rows.group)]
+        place = torch.from_numpy(rows.owner) * len(door.ids)
+        place += door.local[torch.from_numpy(rows.symbols)]
+        told.view(-1).index_add_(0, place, torch.from_numpy(rows.gains))
+        beta = 1.0 if self.network.log_beta is None else self.network.log_beta.exp()
+        return logits + beta * g * told
+
+    def _rows(self, places: np.ndarray, stories: Stories) -> Rows:
+        if self._counted is None:
+            raise InvalidConfig("this arm has no memory of its own")
+        if stories is self.corpus.train and self.spec.cross_fit:
+            return self._counted.rows(places)
+        if id(stories) not in self._readings:
+            self._readings[id(stories)] = (stories, self._counted.read(stories.ids))
+        return self._counted.rows(places, self._readings[id(stories)][1])
+
+    def _said(self, symbols: Int[Tensor, "b t"]) -> list[Float[Tensor, "n d"]]:
+        """What the blocks say together, then each lower one alone where they are supervised."""
+        rows, width = symbols.shape
+        before = F.pad(symbols, (1, 0))[:, :-1]
+        ranks = self.corpus.space.order.rank_table[before.numpy(), symbols.numpy()]
+        told = torch.from_numpy(buckets(ranks.astype(np.int32), GRID).astype(np.int64))
+        times = torch.arange(width).expand(rows, -1)
+        inputs = Inputs(symbols, torch.zeros_like(symbols), told, times)
+        past = torch.ones(width, width, dtype=torch.bool).tril()[None, None]
+        states = self.network.states(inputs, past.expand(rows, -1, -1, -1))
+        said = [self.network.mix(states)]
+        if self.network.config.supervise and self.network.training:
+            said += [self.network.alone(state) for state in states[:-1]]
+        return [each.flatten(0, 1) for each in said]
+
+    def _logits(
+        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n"], openness: float
+    ) -> Float[Tensor, "n a"]:
+        unembedding = self.network.unembedding()
+        return self.readout.logits(self.network, unembedding, 0, mixed, before, openness)

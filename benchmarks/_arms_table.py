@@ -1,0 +1,124 @@
+"""The arms of our own: presets with switches, fitted to one count of parameters.
+
+An arm is a preset, switches over it, an optimiser, and optionally a memory of order n in place of
+the product's pairs. What this version does not have yet is left out with a sentence, not an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+import torch
+
+from benchmarks._text_data import Corpus
+from rankspace.errors import InvalidConfig
+from rankspace.model.network import Network
+from rankspace.model.presets import NetworkConfig, Preset, Shape, network
+from rankspace.ranks.coordinate import GRID
+
+TOLERANCE = 0.03
+"""How far from the common count of parameters an arm may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """What makes an arm."""
+
+    preset: str = "rank"
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    recipe: str = ""
+    """Preset whose optimiser and rates are used; its own if empty."""
+
+    average: bool = True
+    """What is measured is the moving average of the weights."""
+
+    memory: str = ""
+    """add, mix, stack, or empty for the product's memory of pairs."""
+
+    order: int = 5
+    floor: float = 0.0
+    """Where g of `add` ends."""
+
+    cross_fit: bool = True
+    """Leave a document out of its own prior."""
+
+
+SPECS: dict[str, Spec] = {
+    "gpt2": Spec("gpt2", average=False),
+    "prism": Spec("prism", average=False),
+    "prism-noise": Spec("prism", {"noise_end": 0.0, "noise_birth": 0.0}, average=False),
+    "prism-untied": Spec("prism", {"tied": False}, average=False),
+    "prism-ratio-10": Spec("prism", {"rotary_bases": [1e4, 1e3]}, average=False),
+    "prism-one-base": Spec("prism", {"rotary_bases": [1e4]}, average=False),
+    "crate": Spec("crate", average=False),
+    "rank": Spec(),
+    "rank_moe": Spec("rank_moe"),
+    "rank-speak": Spec(switches={"all_blocks_speak": False}),
+    "rank-gate": Spec(switches={"gated": False}),
+    "rank-beta": Spec(switches={"query_key_norm": False}),
+    "rank-rotary": Spec(switches={"rotary": False}),
+    "rank-coordinate": Spec(switches={"rank_buckets": 0}),
+    "rank-prior": Spec(switches={"prior": False}),
+    "rank-muon": Spec(recipe="gpt2"),
+    "rank-average": Spec(average=False),
+    "rank+full": Spec(switches={"memory": "full"}),
+    "rank+scalar": Spec(switches={"memory": "scalar"}),
+    "rank+counts": Spec(switches={"memory": "counts"}),
+    "rank+feature": Spec(switches={"memory": "feature"}),
+    "rank+mixture": Spec(switches={"memory": "mixture"}),
+    "rank+add5": Spec(memory="add"),
+    "rank+add5-kept": Spec(memory="add", floor=1.0),
+    "rank+mix5": Spec(memory="mix"),
+    "rank+mix5-leaky": Spec(memory="mix", cross_fit=False),
+    "rank+stack5": Spec(memory="stack"),
+    "rank+target": Spec(switches={"memory": "target"}),
+    "rank+supervise": Spec(switches={"supervise": 0.3}),
+    "rank+softmax": Spec(switches={"speak": "softmax"}),
+    "rank+input": Spec(switches={"gate_beta": "input"}),
+    "rank+length": Spec(switches={"length_term": True}),
+    "rank+values": Spec(switches={"value_residual": True}),
+    "rank+first": Spec(switches={"first_residual": True}),
+    "rank+squared": Spec(switches={"gated": False, "squared": True}),
+    "rank+rms": Spec(switches={"norm": "rms"}),
+    "rank+cap": Spec(switches={"soft_cap": 20.0}),
+    "rank+pmi": Spec(switches={"birth": "pmi"}),
+}
+"""A minus takes an element out of `rank`, a plus puts one in."""
+
+
+def missing(name: str) -> str:
+    """Why this version has no such arm; empty if it has."""
+    spec = SPECS[name]
+    if spec.preset not in get_args(Preset):
+        return f"no preset {spec.preset}"
+    unknown = set(spec.switches) - set(NetworkConfig.model_fields)
+    return f"no switch {', '.join(sorted(unknown))}" if unknown else ""
+
+
+def shaped(spec: Spec, corpus: Corpus, context: int, parameters: int, **size: Any) -> NetworkConfig:
+    """The config of an arm, its hidden width chosen so that it has this many parameters."""
+    shape = Shape(
+        vocabulary=corpus.vocabulary.size, context=context, features=0, places=1,
+        rank_buckets=GRID.buckets,
+    )  # fmt: skip
+    preset: Any = spec.preset
+
+    def made(hidden: int) -> NetworkConfig:
+        heads = 4 if preset == "prism" else 3  # as many of signal as of noise
+        shape_of = {"depth": 6, "width": 192, "heads": heads} | size
+        switches = shape_of | {"hidden": hidden} | dict(spec.switches)
+        return network(preset, "small", shape, **switches)
+
+    low, high = counted(made(64)), counted(made(128))
+    hidden = 64 + (parameters - low) / max(1.0, (high - low) / 64)
+    for grain in (32, 8, 1):  # round numbers make faster products
+        found = made(max(grain, round(hidden / grain) * grain))
+        if abs(counted(found) / parameters - 1) < TOLERANCE / 3:
+            return found
+    raise InvalidConfig(f"{counted(made(1))} parameters at least cannot be {parameters}")
+
+
+def counted(config: NetworkConfig) -> int:
+    """Parameters of a network, without making it."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in Network(config).parameters())

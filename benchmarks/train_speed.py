@@ -1,0 +1,287 @@
+"""How fast is a step of training? Ours beside the peers' own code, at equal parameters and batch.
+
+    python -m benchmarks.train_speed            # 3 M and 12 M parameters; minutes
+    python -m benchmarks.train_speed --quick    # seconds, to try it
+
+A step is forward, loss, backward and optimiser, on 16 rows of 256 symbols that are all asked for,
+2,048 symbols, one thread unless --threads says more. Peers run eager and compiled, in float32 and
+under bfloat16 autocast, and the fastest of their four counts; ours run as the product runs them:
+eager, bfloat16 where the processor has it. Contenders take turns (A B C A B C) and figures are
+medians over the rounds, so drift of the machine hits all alike.
+
+    useful FLOPs a token = 6 N + 6 L D T,     MFU = tokens/s * FLOPs a token / peak
+
+N are parameters inside matrix products (no table that is only looked up; the tied unembedding once;
+of experts the share at work); 6 L D T is attention over half the context, forward and backward.
+The peak is the fastest product of bfloat16 matrices of sizes 512 to 4096, measured in every round.
+Exponents are slopes of ln seconds over ln tokens (4 to 32 rows) and over ln parameters (3 to 12 M).
+Keys: tokens/s and ratio at 3 M, mfu at 12 M; `sizes` has all.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from benchmarks import _peers_text
+from benchmarks._arms import Arm
+from benchmarks._arms_jobs import Job, Settings, built, why_not
+from benchmarks._text_data import Batch, Corpus
+from rankspace.model.network import Network
+from rankspace.training.precision import has_bfloat16
+
+CONTEXT = 256
+ROWS = 16
+SYMBOLS = 2048
+SIZES = {"3M": (192, 6), "12M": (384, 6)}
+"""Width and depth; parameters are those of GPT-2 of Hugging Face at them, within 3 %."""
+
+BETWEEN = (256, 6)
+OURS = ("gpt2", "rank", "rank_moe", "prism", "rank+mix5", "rank+add5")
+HALF = 0.5
+"""Share of the training at which a step is timed: the product's memory has fallen silent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """An arm in one way of running it."""
+
+    name: str
+    arm: Arm
+    bfloat16: bool
+
+    def step(self, batch: Batch, corpus: Corpus) -> None:
+        """One step of training."""
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
+            loss = self.arm.loss(batch, corpus.train, HALF)
+        loss.backward()
+        self.arm.step(1e-3, HALF)
+
+
+def corpus_of(symbols: int, length: int) -> Corpus:
+    """Made-up stories of words by Zipf's law, each longer than the context."""
+    random = np.random.default_rng(0)
+    letters = np.array(list("абвгдежзиклмнопрстуфхцчшя"))
+    words = ["".join(random.choice(letters, random.integers(2, 9))) for _ in range(4000)]
+    law = 1 / (np.arange(len(words)) + 2.7)
+    stories = [
+        " ".join(random.choice(words, length, p=law / law.sum())).encode() for _ in range(80)
+    ]
+    return Corpus(stories[:64], stories[64:], symbols)
+
+
+def size_of(width: int, depth: int, symbols: int = SYMBOLS, context: int = CONTEXT) -> int:
+    """Parameters of GPT-2 at a size, its tied table counted once."""
+    block = 12 * width * width + 13 * width
+    return depth * block + (symbols + 4 + context + 2) * width
+
+
+def contenders(
+    names: Sequence[str], settings: Settings, corpus: Corpus, modes: Sequence[str]
+) -> list[Contender]:
+    """Everything that can run here; says of the others why not."""
+    found = []
+    for name in names:
+        if why := why_not(name):
+            print(f"left out {name}: {why}", flush=True)
+        elif name not in _peers_text.PEERS:
+            arm = built(Job(name), settings, corpus)
+            found.append(Contender(name, arm, has_bfloat16()))
+        else:
+            found += [_peer(name, mode, settings, corpus) for mode in modes]
+    return found
+
+
+def _peer(name: str, mode: str, settings: Settings, corpus: Corpus) -> Contender:
+    arm = built(Job(name), settings, corpus)
+    if "compiled" in mode:
+        arm.model = cast("nn.Module", torch.compile(arm.model))
+    return Contender(f"{name} {mode}", arm, "bfloat16" in mode)
+
+
+def race(
+    found: Sequence[Contender], batch: Batch, corpus: Corpus, rounds: int, steps: int
+) -> tuple[dict[str, list[float]], list[float]]:
+    """Tokens/s of every contender in every round, and the peak in every round in GFLOP/s."""
+    told: dict[str, list[float]] = {each.name: [] for each in found}
+    peaks = []
+    for each in found:
+        seconds(lambda: each.step(batch, corpus), 2)  # noqa: B023  # called at once
+    for _ in range(rounds):
+        peaks.append(peak())
+        for each in found:
+            took = seconds(lambda: each.step(batch, corpus), steps)  # noqa: B023
+            told[each.name].append(batch.asked * steps / took)
+    return told, peaks
+
+
+def seconds(work: Callable[[], object], times: int) -> float:
+    """Wall time of doing it so often."""
+    began = time.perf_counter()
+    for _ in range(times):
+        work()
+    return time.perf_counter() - began
+
+
+def peak() -> float:
+    """GFLOP/s of the fastest product of square bfloat16 matrices; of float32 without bfloat16."""
+    kind = torch.bfloat16 if has_bfloat16() else torch.float32
+    best = 0.0
+    for size in (512, 1024, 2048):
+        a, b, out = (torch.ones(size, size, dtype=kind) for _ in range(3))
+        torch.mm(a, b, out=out)
+        times = max(1, (1024 // size) ** 2)
+        for _ in range(3):
+            took = seconds(lambda: torch.mm(a, b, out=out), times)  # noqa: B023
+            best = max(best, 2e-9 * size**3 * times / took)
+    return best
+
+
+def flops(arm: Arm, width: int, depth: int, context: int) -> float:
+    """Useful floating point operations a token: 6 N + 6 L D T."""
+    inside = 0.0
+    for name, weight in arm.model.named_parameters():
+        looked_up = any(part in name for part in ("wpe", "pos_emb", "position", "bucket"))
+        if weight.ndim < 2 or looked_up:
+            continue
+        inside += weight.numel() * _share(arm, name)
+    return 6 * inside + 6 * depth * width * context
+
+
+def _share(arm: Arm, name: str) -> float:
+    """How much of a matrix is at work for one token."""
+    if isinstance(arm.model, Network) and ".experts." in name:
+        return min(1.0, arm.model.config.active / arm.model.config.experts)
+    return 1.0
+
+
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
+    """The exponent e of y ~ x^e by least squares in logarithms."""
+    return float(np.polyfit(np.log(x), np.log(y), 1)[0])
+
+
+def exponents(corpus: Corpus, rounds: int, sizes: Sequence[tuple[int, int]]) -> dict[str, float]:
+    """How the cost of a step of `rank` grows with tokens, and with parameters."""
+    arms = [Contender("rank", built(Job("rank"), of(*s), corpus), has_bfloat16()) for s in sizes]
+    batches = [corpus.train.draw(0, 0, rows, CONTEXT) for rows in (4, 8, 16, 32)]
+    for arm in arms:
+        arm.step(batches[2], corpus)
+    by_tokens = [[0.0] * rounds for _ in batches]
+    by_size = [[0.0] * rounds for _ in arms]
+    for at in range(rounds):
+        for told, batch in zip(by_tokens, batches, strict=True):
+            told[at] = seconds(lambda: arms[0].step(batch, corpus), 1)  # noqa: B023
+        for told, arm in zip(by_size, arms, strict=True):
+            told[at] = seconds(lambda: arm.step(batches[2], corpus), 1)  # noqa: B023
+    return {
+        "exponent_tokens": slope(
+            [batch.asked for batch in batches], [float(np.median(told)) for told in by_tokens]
+        ),
+        "exponent_parameters": slope(
+            [arm.arm.parameters for arm in arms], [float(np.median(told)) for told in by_size]
+        ),
+    }
+
+
+def of(width: int, depth: int) -> Settings:
+    """Settings of a size; no dropout, which costs each its own way."""
+    return Settings(
+        parameters=size_of(width, depth), width=width, depth=depth, context=CONTEXT, dropout=0.0
+    )
+
+
+def megabytes(name: str, size: str) -> float:
+    """Memory that two steps take beyond what the libraries do, in a process of its own."""
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "benchmarks.train_speed", "--memory", f"{name},{size}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    return float(done.stdout.split()[-1])
+
+
+def remember(name: str, size: str) -> None:
+    """Print what `megabytes` asks for."""
+    corpus = corpus_of(SYMBOLS, 800)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    each = contenders([name], of(*SIZES[size]), corpus, ["eager bfloat16"])[0]
+    batch = corpus.train.draw(0, 0, ROWS, CONTEXT)
+    seconds(lambda: each.step(batch, corpus), 2)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def measured(
+    size: str, corpus: Corpus, rounds: int, modes: Sequence[str], memory: bool
+) -> dict[str, dict[str, float]]:
+    """All contenders at one size, printed as a table."""
+    width, depth = SIZES[size]
+    found = contenders((*_peers_text.PEERS, *OURS), of(width, depth), corpus, modes)
+    batch = corpus.train.draw(0, 0, ROWS, CONTEXT)
+    told, peaks = race(found, batch, corpus, rounds, 2)
+    top = float(np.median(peaks))
+    print(f"\n{size}, peak {top:.0f} GFLOP/s\n")
+    print("| contender | parameters | tokens/s | lowest, highest | MFU | MB |")
+    print("| --- | ---: | ---: | --- | ---: | ---: |")
+    rows = {}
+    for each in found:
+        speeds = told[each.name]
+        middle = float(np.median(speeds))
+        mfu = middle * flops(each.arm, width, depth, CONTEXT) / top / 1e9
+        room = megabytes(each.name.split()[0], size) if memory else float("nan")
+        rows[each.name] = {"tok_s": middle, "mfu": mfu, "mb": room, "peak_gflops": top}
+        print(
+            f"| {each.name} | {each.arm.parameters:,} | {middle:,.0f} "
+            f"| {min(speeds):,.0f}, {max(speeds):,.0f} | {mfu:.3f} | {room:.0f} |",
+            flush=True,
+        )
+    return rows
+
+
+def best_peer(rows: dict[str, dict[str, float]]) -> float:
+    """Tokens/s of the fastest way of the fastest peer; nan without peers."""
+    found = [row["tok_s"] for name, row in rows.items() if name.split()[0] in _peers_text.PEERS]
+    return max(found, default=float("nan"))
+
+
+def main() -> None:
+    """Print the tables, and the figures as JSON."""
+    parser = argparse.ArgumentParser(prog="train_speed", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--eager", action="store_true", help="leave out compiled peers")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--memory", default="", help=argparse.SUPPRESS)
+    asked = parser.parse_args()
+    torch.set_num_threads(asked.threads)
+    if asked.memory:
+        remember(*asked.memory.split(","))
+        return
+    corpus = corpus_of(SYMBOLS, 800)
+    ways = ["eager"] if asked.eager or asked.quick else ["eager", "compiled"]
+    modes = [f"{way} {kind}" for way in ways for kind in ("float32", "bfloat16")]
+    names, rounds = (["3M"], 1) if asked.quick else (list(SIZES), asked.rounds)
+    sizes = {name: measured(name, corpus, rounds, modes, not asked.quick) for name in names}
+    first, last = sizes[names[0]], sizes[names[-1]]
+    figures: dict[str, object] = {
+        "rank_tok_s": first["rank"]["tok_s"],
+        "best_peer_tok_s": best_peer(first),
+        "ratio": first["rank"]["tok_s"] / best_peer(first),
+        "mfu": last["rank"]["mfu"],
+        "peak_gflops": last["rank"]["peak_gflops"],
+        "sizes": sizes,
+    }
+    if not asked.quick:
+        figures |= exponents(corpus, asked.rounds, [SIZES["3M"], BETWEEN, SIZES["12M"]])
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
