@@ -23,9 +23,11 @@ from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import generation as wire
 from rankspace.wire.media import read_part
 from rankspace.wire.names import write_reference
+from services.auth import caller
 from services.draining import STOPPING, Draining
 from services.engine import Answers, Session
 from services.errors import problem
+from services.telemetry.metrics import ANSWER_SYMBOLS
 
 Context = ServicerContext[Any, Any]
 Requests = AsyncIterator[pb.GenerateRequest]
@@ -194,6 +196,8 @@ class Conversation:
             if isinstance(said, Ask):
                 async with aclosing(self._session.answer(said)) as deltas:
                     async for delta in deltas:
+                        if delta.usage:
+                            ANSWER_SYMBOLS.add(delta.usage.answer_symbols, caller().tenant)
                         yield pb.GenerateResponse(delta=wire.write_delta(delta))
                         if self._answered <= self._stopped:
                             self._session.interrupt()

@@ -36,6 +36,7 @@ from services.sandbox.messages import (
 )
 from services.sandbox.pool import Pool
 from services.sandbox.process import Died, Worker
+from services.telemetry.metrics import SANDBOX_SECONDS
 
 PACK_PARTS = 256
 """Parts in one question at most."""
@@ -110,7 +111,7 @@ class Sandbox:
     def _ask(
         self, task: str, parts: Iterable[Part], read: "Reader[Answer]"
     ) -> list[Answer | InvalidInput]:
-        until = self._until()
+        began, until = time.monotonic(), self._until()
         answers: list[Answer | InvalidInput] = []
         for pack in self._packs(parts):
             try:
@@ -118,6 +119,7 @@ class Sandbox:
                     answers += self._put(worker, task, pack, read, until)
             except Died:
                 answers += self._alone(task, pack, read, until)
+        SANDBOX_SECONDS.see(time.monotonic() - began)
         return answers
 
     def _alone(

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from services.telemetry import late, metrics
-from services.telemetry.following import follower
+from services.telemetry.following import following
 
 
 def lines(text: bytes) -> dict[str, float]:
@@ -72,9 +72,9 @@ def test_the_lag_is_that_of_the_follower_furthest_behind() -> None:
             found = lines(metrics.written(registry))
             return found["rankspace_followers"], found["rankspace_follower_lag_samples"]
 
-        with follower() as first:
+        with following() as first:
             first(10)
-            with follower() as second:
+            with following() as second:
                 second(70)
                 assert lag() == (2, 70)
                 second(3)
