@@ -32,6 +32,7 @@ from services.ingestion.admission import Admitted, admit, kept
 from services.ingestion.answering import placed, read_steps, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
+from services.quotas import Quotas
 from services.sandbox.decoding import Sandbox
 from services.telemetry import appends, tracing
 from services.telemetry.metrics import APPEND_SECONDS, CREDIT_BATCHES, CREDIT_BYTES
@@ -63,9 +64,10 @@ class Writer:
 
 
 class Room:
-    """What all calls of a server share: how much they hold together, and who looks into media."""
+    """What all calls of a server share: what they hold and may take, and who looks into media."""
 
-    def __init__(self, config: IngestionConfig) -> None:
+    def __init__(self, config: IngestionConfig, quotas: Quotas) -> None:
+        self.quotas = quotas
         self.held = Credits(config.held_bytes_max, 1 << 30)
         self.sandbox = Sandbox(config.sandbox, config.limits)
         self.grown = asyncio.Semaphore(GROWN_AT_ONCE)
@@ -202,6 +204,8 @@ class Appending:
         self, batch: pb.SampleBatch, grown: Mapping[str, Medium] | None = None
     ) -> Admitted:
         with tracing.step("admit", samples=len(batch.samples)):
+            samples = len(batch.samples)
+            await self._room.quotas.spend(self._writer.stream, samples, batch.ByteSize)
             return await admit(batch, self._config, self._room.sandbox, grown)
 
     async def _append(self, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendSamplesResponse:
@@ -244,6 +248,8 @@ class Appending:
         read = read_steps(requests, self._config)
         steps = [step for step in read if not isinstance(step, RankspaceError)]
         try:
+            size = sum(request.ByteSize() for request in requests)
+            await self._room.quotas.spend(writer.stream, 0, lambda: size)
             done: Sequence[Grown | RankspaceError] = await self._engine.grow(
                 writer.stream, steps, writer.epoch, writer.durability
             )

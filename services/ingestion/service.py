@@ -22,6 +22,7 @@ from services.engine import Streams, Window
 from services.errors import problem
 from services.ingestion.appending import Appending, Room, Writer
 from services.ingestion.config import IngestionConfig
+from services.ingestion.rejecting import Rejecting
 from services.quotas import Quotas
 from services.telemetry.metrics import READ_SAMPLES
 
@@ -39,12 +40,12 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         draining: Draining,
         quotas: Quotas,
     ) -> None:
-        self._quotas = quotas
         self._engine = engine
         self._config = config
         self._draining = draining
         self._message_bytes_max = message_bytes_max
-        self._room = Room(config)
+        self._room = Room(config, quotas)
+        self._rejecting = Rejecting(engine, config, self._room.sandbox)
 
     def close(self) -> None:
         """End the processes that look into media; no call is open any more."""
@@ -151,6 +152,7 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         window = Window(request.offset, request.follow, wanted.rejected, wanted.sieve)
         given, after = 0, request.offset
         name = read_name("streams", request.stream, "stream")
+        end = (await self._engine.stream(name)).next_offset
         stored_entries, tenant = self._engine.read(name, window), caller().tenant
         if request.follow:
             stored_entries = self._draining.until(stored_entries)
@@ -162,7 +164,24 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
                 yield pb.ReadSamplesResponse(samples=[stored], next_offset=after)
                 if given == request.limit > 0:
                     break
+            else:
+                after = max(after, end)  # all of it was looked at
         yield pb.ReadSamplesResponse(next_offset=after)
+
+    async def ListRejects(
+        self, request: pb.ListRejectsRequest, _context: Context
+    ) -> pb.ListRejectsResponse:
+        return await self._rejecting.listed(request)
+
+    async def GetReject(
+        self, request: pb.GetRejectRequest, _context: Context
+    ) -> pb.GetRejectResponse:
+        return await self._rejecting.shown(request)
+
+    async def RetryReject(
+        self, request: pb.RetryRejectRequest, _context: Context
+    ) -> pb.RetryRejectResponse:
+        return await self._rejecting.retried(request)
 
 
 def _code(entry: Sample | Rejected) -> int:
