@@ -48,6 +48,7 @@ PLATEAU_REPETITION = 3.0
 COLLAPSED_RANK = 2.0
 COLLAPSED_SHARE = 0.02
 SINK_MASS = 0.9
+NOISE = 1e-4
 FEW = 4
 """A head that sees fewer symbols than this is not asked where it looks."""
 
@@ -127,6 +128,8 @@ def _ranks(name: str, matrix: Float[Tensor, "n d"]) -> dict[str, float]:
     if not matrix.isfinite().all():
         return {f"rank/{name}": math.nan}
     sigma = rates.singular(matrix)
+    if float(sigma[0]) <= NOISE * float(matrix.norm()):  # rows that differ by rounding alone
+        sigma = torch.zeros_like(sigma)
     deficits = {f"deficit/{name}/{gamma:g}": rates.deficit(sigma, gamma) for gamma in GAMMAS}
     return {f"rank/{name}": rates.effective_rank(sigma)} | deficits
 

@@ -1,26 +1,26 @@
 """A checkpoint brings back every bit: weights, moments, average, balance; damage is named."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from rankspace.errors import Corrupt
+from rankspace.errors import Corrupt, WrongLayout
 from rankspace.model.network import Network
 from rankspace.model.presets import Preset
 from rankspace.training import checkpoint
 from rankspace.training.balance import Balance
 from rankspace.training.checkpoint import Progress
 from rankspace.training.optimizer import Average, Optimizer
-from tests.model.networks import born
+from tests.model.networks import PRESETS, born
 
-PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
 Parts = tuple[Network, Optimizer, Average]
 
 
-def learner(preset: Preset, seed: int) -> Parts:
-    network = born(preset, seed)
+def learner(preset: Preset, seed: int, **switches: Any) -> Parts:
+    network = born(preset, seed, **switches)
     return network, Optimizer(network, preset, 1.0), Average(network)
 
 
@@ -33,6 +33,35 @@ def learn(parts: Parts, first: int, steps: int) -> None:
             weight.grad = torch.randn(weight.shape, generator=random)
         optimizer.step(0.5)
         average.update(step)
+
+
+def test_what_a_network_remembers_beside_its_weights_comes_back(tmp_path: Path) -> None:
+    old, new = learner("rank_moe", 1), learner("rank_moe", 2)
+    name = "blocks.1.feedforward.bias"
+    old[0].get_buffer(name).copy_(torch.tensor([0.1, -0.2, 0.3, 0.0]))
+    checkpoint.write(tmp_path, Progress(step=1), *old)
+    checkpoint.read(tmp_path, *new)
+    assert torch.equal(new[0].get_buffer(name), old[0].get_buffer(name))
+
+
+@pytest.mark.parametrize(
+    ("switches", "message"),
+    [
+        ({"hidden": 48}, "blocks.0.feedforward.inner.weight and 5 more of another shape"),
+        ({"first_residual": True}, "blocks.0.blend and 1 more missing"),
+        ({"query_key_norm": False}, "blocks.0.attention.log_beta and 1 more without a place"),
+    ],
+)
+def test_a_checkpoint_of_another_layout_says_so_and_what_to_do(
+    switches: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    checkpoint.write(tmp_path, Progress(step=7), *learner("rank", 1))
+    other = learner("rank", 2, **switches)
+    before = [weight.clone() for weight in other[0].parameters()]
+    told = f"step 7 is of another network: weight/{message}; submit the job with .*convert.carry"
+    with pytest.raises(WrongLayout, match=told):
+        checkpoint.read(tmp_path, *other)
+    assert all(map(torch.equal, before, other[0].parameters()))
 
 
 def bits(parts: Parts) -> list[Tensor]:

@@ -2,15 +2,19 @@
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
+from rankspace.errors import Diverged
 from rankspace.media.sample import MODALITIES
+from rankspace.model.experts import Experts
 from rankspace.model.network import Network
 from rankspace.model.presets import Preset
 from rankspace.model.readout import Readout
+from rankspace.ranks.vocabulary import END_OF_PART
 from rankspace.store.tokens import TokenSample
 from rankspace.training.balance import Balance
 from rankspace.training.batches import Batch, pack
@@ -18,13 +22,14 @@ from rankspace.training.documents import Document, Documents
 from rankspace.training.job import JobConfig
 from rankspace.training.loop import Drawn, Feed, Learner, gate
 from rankspace.training.measure import batches, measure, prior_cross_entropy
-from tests.model.networks import CONTEXT, awake, born, config
+from tests.model.networks import CONTEXT, PRESETS, awake, born, config
 from tests.training.corpus import CONFIG, row
 from tests.worlds import KINDS, space
 
 READOUT = Readout(space())
 ROWS = [[row(seed, (kind, ("text", "en"))) for seed in range(6)] for kind in KINDS[:3]]
 THREE = CONFIG.model_copy(update={"streams": ("a", "b", "c")})
+EVEN = Balance(THREE.streams)
 
 
 def feed(job: JobConfig = THREE, rows: list[list[TokenSample]] | None = None) -> Feed:
@@ -102,6 +107,87 @@ def test_two_learners_at_one_seed_are_one(preset: Preset) -> None:
         return learner.network.parameters()
 
     assert all(map(torch.equal, learnt(), learnt()))
+
+
+SWITCHED: dict[str, dict[str, Any]] = {
+    "supervise": {"supervise": 0.5},
+    "target": {"memory": "target"},
+    "mixture": {"memory": "mixture"},
+    "counts": {"memory": "counts"},
+    "pmi": {"birth": "pmi"},
+    "hold": {"hold": {"attention": 0.6, "gate": 0.9, "output": 0.5}},
+    "residuals": {"value_residual": True, "first_residual": True, "norm": "rms", "soft_cap": 15},
+}
+
+
+def learnt(network: Network, steps: int = 12) -> list[float]:
+    """Mean loss of all sources, step by step on one batch."""
+    job = THREE.model_copy(update={"steps": steps})
+    learner, batch = Learner(network, READOUT, job), feed().pack(feed().batch(0, EVEN), 0, 1)
+    return [sum(learner.step(batch, step, 3)[1]) / 3 for step in range(steps)]
+
+
+@PRESETS
+def test_every_preset_learns(preset: Preset) -> None:
+    losses = learnt(born(preset))
+    assert losses[-1] < losses[0]
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_every_switch_learns(name: str) -> None:
+    losses = learnt(born(**SWITCHED[name]))
+    assert losses[-1] < losses[0]
+
+
+def test_lower_blocks_are_supervised_at_their_weight() -> None:
+    batch = feed().pack(feed().batch(0, EVEN), 0, 1)
+    losses = []
+    for weight in (0.0, 0.5, 1.0):
+        learner = Learner(awake(supervise=weight).requires_grad_(), READOUT, THREE)
+        losses.append(learner.step(batch, 0, 3)[0])
+    assert losses[1] - losses[0] == pytest.approx((losses[2] - losses[0]) / 2, rel=0.02)
+    assert losses[2] > losses[0]
+
+
+def test_betas_that_are_held_move_and_those_that_learn_are_left_to_learn() -> None:
+    network = born(hold={"attention": 0.6})
+    before = [weight.clone() for weight in network.held("attention")]
+    learnt(network, 5)
+    assert not any(map(torch.equal, before, network.held("attention")))
+    assert network.training
+
+
+def test_experts_are_balanced_while_they_learn() -> None:
+    network = born("rank_moe", balance_rate=0.01)
+    learnt(network, 2)
+    for layer in network.layers:
+        assert isinstance(layer.feedforward, Experts)
+        assert layer.feedforward.bias.abs().max() == pytest.approx(0.02, abs=0.011)
+
+
+def test_a_loss_that_is_no_number_moves_nothing_and_names_its_source() -> None:
+    network = born()
+    learner, batch = Learner(network, READOUT, THREE), feed().pack(feed().batch(0, EVEN), 0, 1)
+    learner.step(batch, 0, 3)
+    with torch.no_grad():  # of three sources, one has sounds
+        ids = [door.ids for door in READOUT.doors if door.alphabet.modality == "audio"]
+        sounds = torch.cat(ids)
+        network.embed.weight[sounds[sounds > END_OF_PART]] = math.nan
+    before = [weight.clone() for weight in network.parameters()]
+    with pytest.raises(Diverged, match=r"the loss of a\b.* is no number in step 1: the weights"):
+        learner.step(batch, 1, 3)
+    for old, new in zip(before, network.parameters(), strict=True):
+        assert torch.equal(old.nan_to_num(7.0), new.nan_to_num(7.0))
+
+
+def test_a_gradient_that_is_no_number_moves_nothing_and_names_what_was_read() -> None:
+    network = born()
+    learner, batch = Learner(network, READOUT, THREE), feed().pack(feed().batch(0, EVEN), 0, 1)
+    network.embed.weight.register_hook(lambda grad: grad * math.inf)
+    before = [weight.clone() for weight in network.parameters()]
+    with pytest.raises(Diverged, match=r"norm became (nan|inf) in step 3, which read a, b, c: "):
+        learner.step(batch, 3, 3)
+    assert all(map(torch.equal, before, network.parameters()))
 
 
 def test_the_birth_law_over_documents() -> None:

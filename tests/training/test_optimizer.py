@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 
 from rankspace.model.presets import Preset
 from rankspace.training.optimizer import CLIP, DECAY, WARM_UP, Average, Optimizer, factor, shapes
-from tests.model.networks import awake, born
-
-PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
+from tests.model.networks import PRESETS, awake, born
 
 
 @given(st.integers(1, 5000))
@@ -39,7 +37,7 @@ def test_every_weight_is_moved_by_exactly_one_optimiser(preset: Preset) -> None:
         id(weight) for part in optimizer.parts for g in part.param_groups for weight in g["params"]
     ]
     assert sorted(moved) == sorted(map(id, network.parameters()))
-    assert len(optimizer.parts) == (2 if preset == "rank" else 1)
+    assert len(optimizer.parts) == (2 if network.config.prior else 1)
     assert shapes(list(network.parameters())) == sum(p.numel() for p in network.parameters())
 
 
