@@ -55,7 +55,7 @@ async def test_a_token_is_looked_up_once_in_a_while_and_a_guess_is_never_remembe
     guard = Guard(AuthConfig(recheck_s=30.0, remembered_max=1), shelf)
     for _ in range(5):
         found = await guard.who(PATH, bearing("s"), {})
-    assert (found.name, found.tenant, found.scopes) == ("ann", "acme", {"read"})
+        assert found == Caller("ann", frozenset({"read"}), "acme", digest("s"))
     assert shelf.asked == 1
     for guess in range(5):
         with pytest.raises(Denied):
