@@ -29,6 +29,7 @@ def _parts() -> st.SearchStrategy[Part]:
         rate_hz=_count,
         channels=_count,
         frames=st.lists(st.builds(Frame, _time_us, st.binary(max_size=20)), max_size=3).map(tuple),
+        start_us=st.just(0) | _time_us,
     )
 
 

@@ -10,12 +10,21 @@ from dataclasses import replace
 from rankspace.client.appending import Append, AppendSummary, Progress, Reject
 from rankspace.client.connection import Connection, Patience
 from rankspace.client.feed import Feed, Source
-from rankspace.errors import RankspaceError
+from rankspace.errors import InvalidInput, NotBuilt, RankspaceError
 from rankspace.media.sample import Sample
-from rankspace.store.entries import Rejected, Stream
+from rankspace.store.entries import FOR_EVER, Refusal, Rejected, Retention, Stream, StreamChange
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.ingestion_pb2_grpc import IngestionServiceStub
-from rankspace.wire.ingestion import Filter, read_stored, read_stream, write_filter
+from rankspace.wire.ingestion import (
+    Filter,
+    read_reject,
+    read_stored,
+    read_stream,
+    write_change,
+    write_filter,
+    write_retention,
+)
+from rankspace.wire.media import read_sample
 
 EVERYTHING = Filter(rejected=True)
 
@@ -26,11 +35,18 @@ class Ingestion:
     _connection: Connection
 
     async def create_stream(
-        self, stream: str, description: str = "", labels: Mapping[str, str] | None = None
+        self,
+        stream: str,
+        description: str = "",
+        labels: Mapping[str, str] | None = None,
+        retention: Retention = FOR_EVER,
     ) -> Stream:
         """Make a stream; AlreadyExists if the name is taken."""
         request = pb.CreateStreamRequest(
-            stream_id=_id(stream), description=description, labels=labels
+            stream_id=_id(stream),
+            description=description,
+            labels=labels,
+            retention=write_retention(retention),
         )
         response = await self._connection.call(
             IngestionServiceStub(self._connection.channel).CreateStream, request
@@ -60,6 +76,21 @@ class Ingestion:
             if not page.next_page_token:
                 return
             request.page_token = page.next_page_token
+
+    async def update_stream(
+        self,
+        stream: str,
+        description: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        retention: Retention | None = None,
+    ) -> Stream:
+        """Change what a stream says of itself and how long it keeps samples; None stays."""
+        change = StreamChange(description, labels, retention)
+        response = await self._connection.call(
+            IngestionServiceStub(self._connection.channel).UpdateStream,
+            write_change(_id(stream), change),
+        )
+        return read_stream(response.stream)
 
     async def finalize_stream(self, stream: str) -> Stream:
         """Close a stream for good; what is in it stays."""
@@ -162,6 +193,38 @@ class Ingestion:
                 await patience.wait(error)
             else:
                 return
+
+    async def list_rejects(self, stream: str) -> AsyncIterator[Refusal]:
+        """The refused samples of a stream that are kept, the oldest first."""
+        request = pb.ListRejectsRequest(stream=_name(stream))
+        while True:
+            page = await self._connection.call(
+                IngestionServiceStub(self._connection.channel).ListRejects, request
+            )
+            for message in page.rejects:
+                yield read_reject(message)
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def get_reject(self, stream: str, offset: int) -> tuple[Refusal, Sample | None]:
+        """A refused sample as it was sent; None instead of it where no sample can be read."""
+        request = pb.GetRejectRequest(stream=_name(stream), offset=offset)
+        response = await self._connection.call(
+            IngestionServiceStub(self._connection.channel).GetReject, request
+        )
+        try:
+            return read_reject(response.reject), read_sample(response.sample)
+        except (InvalidInput, NotBuilt):
+            return read_reject(response.reject), None
+
+    async def retry_reject(self, stream: str, offset: int) -> int:
+        """Append a refused sample anew at the end, by the limits of today; where it is now."""
+        request = pb.RetryRejectRequest(stream=_name(stream), offset=offset)
+        response = await self._connection.call(
+            IngestionServiceStub(self._connection.channel).RetryReject, request
+        )
+        return response.offset
 
     async def _read(
         self, request: pb.ReadSamplesRequest

@@ -7,8 +7,7 @@ from typing import Any
 
 from rankspace.errors import InvalidInput
 from rankspace.media.sample import Modality, Sample
-from rankspace.store.entries import Durability, Rejected, Retention, Stream, StreamChange
-from rankspace.store.rejects import Reject
+from rankspace.store.entries import Durability, Refusal, Rejected, Retention, Stream, StreamChange
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
 from rankspace.v1.problem_pb2 import Problem
@@ -129,9 +128,9 @@ def write_change(name: str, change: StreamChange) -> pb.UpdateStreamRequest:
     )
 
 
-def read_reject(message: pb.Reject) -> Reject:
+def read_reject(message: pb.Reject) -> Refusal:
     """A refused sample that is kept."""
-    return Reject(
+    return Refusal(
         message.offset,
         message.sample_id,
         message.problem.reason,
@@ -142,7 +141,7 @@ def read_reject(message: pb.Reject) -> Reject:
     )
 
 
-def write_reject(reject: Reject, code: int) -> pb.Reject:
+def write_reject(reject: Refusal, code: int) -> pb.Reject:
     """The same on the wire; `code` is the status of its reason."""
     return pb.Reject(
         offset=reject.offset,

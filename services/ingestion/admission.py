@@ -8,9 +8,8 @@ from rankspace.errors import InvalidInput, LimitExceeded, NotBuilt, RankspaceErr
 from rankspace.media.limits import Limits
 from rankspace.media.probe import check_form
 from rankspace.media.sample import Sample
-from rankspace.store.entries import Rejected
+from rankspace.store.entries import Refusal, Rejected
 from rankspace.store.growing import Medium
-from rankspace.store.rejects import Reject
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
 from rankspace.wire import ingestion as wire
@@ -67,7 +66,7 @@ async def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[InvalidInpu
     return [next(found) if error is None else error for error in errors]
 
 
-def kept(batch: pb.SampleBatch, admitted: Admitted, first: int) -> list[Reject]:
+def kept(batch: pb.SampleBatch, admitted: Admitted, first: int) -> list[Refusal]:
     """The refused samples of a batch that begins at offset `first`, as they came."""
     found = []
     for index, error in admitted.refusals.items():
@@ -76,7 +75,7 @@ def kept(batch: pb.SampleBatch, admitted: Admitted, first: int) -> list[Reject]:
         if isinstance(entry, Rejected) and entry.content is not None:
             message = write_sample(entry.content)  # what had grown is part of it now
         found.append(
-            Reject(
+            Refusal(
                 first + index,
                 entry.sample_id,
                 error.reason(),

@@ -5,9 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from rankspace.errors import RankspaceError
-from rankspace.store.entries import Durability, Page
+from rankspace.store.entries import Durability, Page, Refusal
 from rankspace.store.growing import Grown, Medium, Step
-from rankspace.store.rejects import Reject
 from rankspace.store.store import Store
 
 Found = TypeVar("Found")
@@ -38,13 +37,13 @@ class Ingesting:
     async def take_grown(self, stream: str, media_ids: Sequence[str]) -> None:
         await self._with(lambda: self._store.pieces.take(stream, media_ids))
 
-    async def keep_rejects(self, stream: str, refused: Sequence[Reject]) -> None:
+    async def keep_rejects(self, stream: str, refused: Sequence[Refusal]) -> None:
         await self._with(lambda: self._store.rejects.keep(stream, refused))
 
-    async def rejects(self, stream: str, size: int, token: str) -> Page[Reject]:
+    async def rejects(self, stream: str, size: int, token: str) -> Page[Refusal]:
         return await self._with(lambda: self._store.rejects.list(stream, size, token))
 
-    async def reject(self, stream: str, offset: int) -> Reject:
+    async def reject(self, stream: str, offset: int) -> Refusal:
         return await self._with(lambda: self._store.rejects.get(stream, offset))
 
     async def drop_reject(self, stream: str, offset: int) -> None:

@@ -10,13 +10,13 @@ from rankspace.store.entries import (
     Appended,
     Durability,
     Page,
+    Refusal,
     Rejected,
     Retention,
     Stream,
     StreamChange,
 )
 from rankspace.store.growing import Grown, Medium, Step
-from rankspace.store.rejects import Reject
 from services.engine import Engine, Window
 from services.quotas import Quotas
 from services.tenancy.names import own_names
@@ -69,10 +69,15 @@ class TenantStreams:
             return await self._engine.claim(own.full(name), epoch)
 
     async def append(
-        self, stream: str, offset: int | None, samples: Sequence[Sample | Rejected], epoch: int
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Sequence[Sample | Rejected],
+        epoch: int,
+        durability: Durability = "synced",
     ) -> Appended:
         with own_names() as own:
-            return await self._engine.append(own.full(stream), offset, samples, epoch)
+            return await self._engine.append(own.full(stream), offset, samples, epoch, durability)
 
     async def read(
         self, stream: str, window: Window
@@ -102,15 +107,15 @@ class TenantStreams:
         with own_names() as own:
             await self._engine.take_grown(own.full(stream), media_ids)
 
-    async def keep_rejects(self, stream: str, refused: Sequence[Reject]) -> None:
+    async def keep_rejects(self, stream: str, refused: Sequence[Refusal]) -> None:
         with own_names() as own:
             await self._engine.keep_rejects(own.full(stream), refused)
 
-    async def rejects(self, stream: str, size: int, token: str) -> Page[Reject]:
+    async def rejects(self, stream: str, size: int, token: str) -> Page[Refusal]:
         with own_names() as own:
             return await self._engine.rejects(own.full(stream), size, token)
 
-    async def reject(self, stream: str, offset: int) -> Reject:
+    async def reject(self, stream: str, offset: int) -> Refusal:
         with own_names() as own:
             return await self._engine.reject(own.full(stream), offset)
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,7 +19,8 @@ from tests.services.parrot import ParrotEngine
 class Site:
     """A server that can be stopped and started again on the same port and store."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, ingestion: Mapping[str, Any] | None = None) -> None:
+        self.settings = ingestion or {}
         self.store = Store.open(StoreConfig(folder=folder))
         self.address = "127.0.0.1:0"
         self.start()
@@ -32,7 +34,9 @@ class Site:
 
     async def _serve(self, serves: threading.Event) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
-        config = GatewayConfig(address=self.address, grace_s=0.0)
+        config = GatewayConfig.model_validate(
+            {"address": self.address, "grace_s": 0.0, "ingestion": self.settings}
+        )
         async with running(config, ParrotEngine(self.store)) as port:
             self.address = f"127.0.0.1:{port}"
             serves.set()

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rankspace.client.feed import FEED_BYTES, Feed
 from rankspace.errors import LimitExceeded
 from rankspace.media.sample import Part, Sample
+from rankspace.v1 import media_pb2
 
 
 def samples(sizes: list[int]) -> list[Sample]:
@@ -20,8 +21,9 @@ async def drained(feed: Feed, samples_max: int, part: int) -> list[list[str]]:
     taken = []
     while batch := await feed.take(samples_max, 1 << 20, part):
         assert len(batch) <= samples_max
+        assert all(isinstance(message, media_pb2.Sample) for message in batch)
         assert len(batch) == 1 or sum(sample.ByteSize() for sample in batch) <= part
-        taken.append([sample.sample_id for sample in batch])
+        taken.append([m.sample_id for m in batch if isinstance(m, media_pb2.Sample)])
     return taken
 
 

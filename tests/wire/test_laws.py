@@ -1,5 +1,6 @@
 """The law of the wire: what goes in comes out."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +23,21 @@ from rankspace.generation.request import (
     Usage,
 )
 from rankspace.media.sample import MODALITIES, Frame, Part, Sample
-from rankspace.store.entries import Alias, Job, JobEvent, ModelVersion, Rejected, Stream
+from rankspace.store.entries import (
+    Alias,
+    Job,
+    JobEvent,
+    ModelVersion,
+    Refusal,
+    Rejected,
+    Retention,
+    Stream,
+    StreamChange,
+)
+from rankspace.store.growing import Abandon, Begin, Chunk, End, Grown, Head
 from rankspace.training.job import Event, JobConfig
 from rankspace.v1 import media_pb2
-from rankspace.wire import generation, ingestion, media, models, training
+from rankspace.wire import generation, growing, ingestion, media, models, training
 from rankspace.wire.values import read_time, write_time
 
 names = st.from_regex(r"[a-z0-9][a-z0-9-]{0,62}", fullmatch=True)
@@ -41,7 +53,7 @@ figures = st.dictionaries(texts, floats, max_size=3)
 hexes = st.from_regex(r"[0-9a-f]{64}", fullmatch=True)
 encodings = st.sampled_from(["", *(name[9:].lower() for name in media_pb2.Encoding.keys()[1:])])
 
-parts = st.one_of(
+whole_parts = st.one_of(
     st.builds(Part, st.just("text"), bytes_, role=roles),
     st.builds(
         Part, st.just("audio"), bytes_, encodings, roles, rate_hz=small, channels=small
@@ -52,6 +64,7 @@ parts = st.one_of(
         frames=st.lists(st.builds(Frame, int64, bytes_), max_size=3).map(tuple),
     ),
 )  # fmt: skip
+parts = st.builds(replace, whole_parts, start_us=st.just(0) | int64)
 samples = st.builds(
     Sample,
     texts,
@@ -97,7 +110,8 @@ jobs = st.builds(
 streams = st.builds(
     Stream, name=names, description=texts, labels=st.dictionaries(texts, texts, max_size=2),
     created_us=times, finalized=st.booleans(), next_offset=counts, rejected=counts, bytes=counts,
-    epoch=counts, digest=hexes,
+    epoch=counts, digest=hexes, retention=st.builds(Retention, counts, counts), first_kept=counts,
+    kept_bytes=counts,
 )  # fmt: skip
 versions = st.builds(lambda name, number: f"{name}@{number}", names, st.integers(1, 10**17))
 modality_or_mark = st.sampled_from([*MODALITIES, generation.MARK])
@@ -149,6 +163,48 @@ def test_stored_samples_cross_the_wire(value: tuple[int, Sample | Rejected]) -> 
 @given(value=streams)
 def test_streams_cross_the_wire(value: Stream) -> None:
     assert ingestion.read_stream(ingestion.write_stream(value)) == value
+
+
+media_ids = st.from_regex(r"[A-Za-z0-9._-]{1,64}", fullmatch=True)
+heads = st.builds(
+    Head, st.sampled_from(MODALITIES), encodings, roles, small, small,
+    st.integers(0, 253_402_300_799_999_999),
+)  # fmt: skip
+steps = st.one_of(
+    st.builds(Begin, media_ids, heads),
+    st.builds(Chunk, media_ids, st.integers(0, 2**30), st.binary(min_size=1, max_size=20)),
+    st.builds(End, media_ids, counts, st.binary(min_size=32, max_size=32) | st.just(b"")),
+    st.builds(Abandon, media_ids),
+)
+
+
+@given(value=steps)
+def test_steps_of_growing_media_cross_the_wire(value: Any) -> None:
+    assert growing.read_step(growing.write_step(value), 2**31, 20) == value
+
+
+@given(value=st.builds(Grown, media_ids, counts, st.booleans(), st.booleans()))
+def test_how_far_media_have_come_crosses_the_wire(value: Grown) -> None:
+    assert growing.read_state(growing.write_state(value)) == value
+
+
+@given(
+    value=st.builds(
+        StreamChange,
+        st.none() | texts,
+        st.none() | st.dictionaries(texts, texts, max_size=2),
+        st.none() | st.builds(Retention, counts, counts),
+    )
+)
+def test_changes_of_streams_cross_the_wire(value: StreamChange) -> None:
+    assert ingestion.read_change(ingestion.write_change("s", value)) == value
+
+
+@given(
+    value=st.builds(Refusal, counts, texts, names, texts, texts, times, st.just(b""), size=counts)
+)
+def test_kept_refusals_cross_the_wire(value: Refusal) -> None:
+    assert ingestion.read_reject(ingestion.write_reject(value, 3)) == value
 
 
 @given(value=configs)

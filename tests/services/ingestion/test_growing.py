@@ -79,7 +79,7 @@ WHOLE = [
 ]  # fmt: skip
 
 
-@settings(max_examples=8)
+@settings(max_examples=5)
 @given(data=st.data())
 def test_any_cutting_mixing_and_reconnecting_gives_the_stream_of_the_whole(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
