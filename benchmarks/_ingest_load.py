@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks._ingest_lanes import Lane
 from benchmarks._ingest_messages import Batch
-from benchmarks._ingest_servers import Server
+from benchmarks._ingest_servers import STARTS_WITHIN_S, Server
 
 
 @dataclass
@@ -60,6 +60,7 @@ class Load:
     ) -> Tally:
         tasks = [asyncio.create_task(one) for one in work]
         watch = asyncio.create_task(self.server.watch())
+        await self._begun(tasks)
         await self._pause(tasks, warm_s)
         began, cpu, client = time.perf_counter(), self.server.cpu_s(), time.process_time()
         await self._pause(tasks, seconds)
@@ -87,6 +88,12 @@ class Load:
         tally.p50_ms = 1e3 * waits[len(waits) // 2]
         tally.p99_ms = 1e3 * waits[int(len(waits) * 0.99)]
         tally.rss_mb = self.server.peak_mb
+
+    async def _begun(self, tasks: Sequence[asyncio.Task[None]]) -> None:
+        """Wait until every connection may have had an answer: a server starts its helpers late."""
+        until = time.perf_counter() + STARTS_WITHIN_S
+        while len(self._acks) < len(self.lanes) and time.perf_counter() < until:
+            await self._pause(tasks, 0.02)
 
     async def _pause(self, tasks: Sequence[asyncio.Task[None]], seconds: float) -> None:
         """Wait; a task that ends before its time has failed."""

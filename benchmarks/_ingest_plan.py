@@ -1,5 +1,6 @@
 """The rows of `benchmarks.ingest`: who is loaded with what, in which order, how often."""
 
+import asyncio
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -61,6 +62,9 @@ class Plan:
     grown: dict[int, float] = field(default_factory=dict)
     """Microseconds a sample, by the size of the stream."""
 
+    late: dict[str, servers.Late] = field(default_factory=dict)
+    """How late our event loop came, by kind."""
+
     disk: dict[int, float] = field(default_factory=dict)
     """MB/s of the disk, by the bytes between two syncs."""
 
@@ -96,6 +100,7 @@ async def measure(plan: Plan, kind: str, folder: Path) -> None:
             half = full.mb_s * 1e6 / Batch(drawn(kind)).bytes / 2
             cell = Cell("rankspace", kind, BAR_CONNECTIONS)
             plan.paced[kind] = await run(plan, cell, running["rankspace"], half)
+            plan.late[kind] = await asyncio.to_thread(running["rankspace"].late)
 
 
 async def run(plan: Plan, cell: Cell, server: servers.Server, batches_s: float = 0) -> Tally:

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,20 @@ from pathlib import Path
 STARTS_WITHIN_S = 60
 TICKS = os.sysconf("SC_CLK_TCK")
 PYTHON = sys.executable
+LATE = "rankspace_event_loop_late_seconds"
+BOUND_S = 0.02
 NOT_INSTALLED = "not installed"
+
+
+@dataclass(frozen=True)
+class Late:
+    """How late an event loop came."""
+
+    ticks: float
+    over: float
+    """Ticks that were later than the bound."""
+
+    most_s: float
 
 
 @dataclass
@@ -42,6 +56,14 @@ class Server:
         found = [_stat(pid) for pid in self._tree()]
         own = sum(sum(times[:2]) for times in found)
         return (own + sum(found[0][2:] if found else ())) / TICKS
+
+    def late(self) -> Late:
+        """How late its event loop has come so far."""
+        with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
+            lines = [line.decode().rsplit(" ", 1) for line in page if not line.startswith(b"#")]
+        found = {name: float(value) for name, value in lines}
+        ticks = found[f"{LATE}_count"]
+        return Late(ticks, ticks - found[f'{LATE}_bucket{{le="{BOUND_S}"}}'], found[f"{LATE}_max"])
 
     def memory_mb(self) -> float:
         rows = [_status(pid) for pid in self._tree()]
@@ -135,16 +157,20 @@ def echo(folder: Path) -> Iterator[Server]:
 
 @contextmanager
 def rankspace(folder: Path, profile: Path | None = None) -> Iterator[Server]:
-    """`rankspace serve` with its default settings; under a profiler if there is a file for it."""
+    """`rankspace serve` as it is, and its metrics; under a profiler if there is a file for it."""
     port_file, log = folder / "port", folder / "log"
     program: list[str | Path] = [Path(PYTHON).with_name("rankspace")]
     if profile:
         program = [PYTHON, "-m", "benchmarks._ingest_profiled", profile]
-    settings = {"RANKSPACE_GATEWAY__PORT_FILE": str(port_file)}
+    page = f"127.0.0.1:{_free_port()}"
+    settings = {
+        "RANKSPACE_GATEWAY__PORT_FILE": str(port_file),
+        "RANKSPACE_GATEWAY__METRICS_ADDRESS": page,
+    }
     command = [*program, "serve", "--address", "127.0.0.1:0", "--folder", folder / "data"]
     with _process(command, log, environment=settings) as process:
         _until(lambda: _filled(port_file), process, log)
-        yield Server(process, f"127.0.0.1:{port_file.read_text().strip()}")
+        yield Server(process, f"127.0.0.1:{port_file.read_text().strip()}", page)
 
 
 @contextmanager

@@ -40,7 +40,7 @@ def options(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--kinds", default=",".join(BATCHES))
     parser.add_argument("--connections", default="1,8,64")
     parser.add_argument("--contenders", default="echo,rankspace,redis,postgres")
-    parser.add_argument("--seconds", type=float, default=3.0, help="measured in every row")
+    parser.add_argument("--seconds", type=float, help="measured in every row, else 3")
     parser.add_argument("--no-growth", action="store_true", help="leave out the long streams")
     parser.add_argument("--folder", type=Path, help="where servers keep their data for the time")
     parser.add_argument("--profile", type=Path, help="our server's time by function, for pstats")
@@ -53,7 +53,7 @@ def planned(given: argparse.Namespace) -> Plan:
         connections=[int(word) for word in given.connections.split(",")],
         contenders=given.contenders.split(","),
         warm_s=0.7,
-        seconds=given.seconds,
+        seconds=given.seconds or 3.0,
         repeats=3,
         sizes=[] if given.no_growth else [10_000, 100_000, 1_000_000],
         rounds=15,
@@ -61,7 +61,7 @@ def planned(given: argparse.Namespace) -> Plan:
     )
     if given.quick:
         plan.connections = [BAR_CONNECTIONS]
-        plan.warm_s, plan.seconds, plan.repeats = 0.1, 0.3, 1
+        plan.warm_s, plan.seconds, plan.repeats = 0.1, given.seconds or 0.3, 1
         plan.sizes, plan.rounds = [100, 1000] if plan.sizes else [], 2
     return plan
 
@@ -91,6 +91,11 @@ def table(plan: Plan) -> str:
     lines += [f"| {name} | {_figures(tally)} |" for name, tally in rows + paced if tally]
     lines += ["", "| samples in the stream | µs a sample |", "| ---: | ---: |"]
     lines += [f"| {size:,} | {cost:.0f} |" for size, cost in plan.grown.items()]
+    lines += ["", "| media | event loop late over 20 ms | latest ms |", "| --- | ---: | ---: |"]
+    lines += [
+        f"| {kind} | {late.over:.0f} of {late.ticks:.0f} ticks | {1e3 * late.most_s:.1f} |"
+        for kind, late in plan.late.items()
+    ]
     lines += ["", "| KB between two syncs of the disk | MB/s |", "| ---: | ---: |"]
     lines += [f"| {size >> 10:,} | {rate:.0f} |" for size, rate in plan.disk.items()]
     return "\n".join(lines)
