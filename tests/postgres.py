@@ -48,9 +48,9 @@ class Postgres:
         self.port = _free_port()
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
-        initdb = [programs / "initdb", "-D", self._data, "-U", "rankspace", "--auth=trust"]
-        made = [*initdb, "--no-sync", "--encoding=UTF8", "--locale=C"]
-        done = subprocess.run(made, capture_output=True, text=True, check=False, **self._as())
+        initdb: list[str | Path] = [programs / "initdb", "-D", self._data, "-U", "rankspace"]
+        initdb += ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        done = subprocess.run(initdb, capture_output=True, text=True, check=False, **self._as())
         assert done.returncode == 0, done.stderr
 
     @property

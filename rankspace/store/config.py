@@ -47,6 +47,10 @@ class StoreConfig(Config):
     rejects_age_s: float = Field(default=30 * 86400.0, gt=0)
     """Refused samples are kept no longer."""
 
+    cut_damaged_log: bool = False
+    """Open a database whose write-ahead log is damaged before its end, and lose what follows; else
+    it is refused as corrupt."""
+
     @property
     def address(self) -> str:
         """The address of the database."""

@@ -16,13 +16,14 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from rankspace.errors import InvalidConfig, InvalidInput
-from rankspace.store import faults, schema
+from rankspace.store import faults, recovery, schema
 from rankspace.store.config import StoreConfig
 
 _WRITE = "rankspace_write"
@@ -34,6 +35,9 @@ class Database:
 
     def __init__(self, config: StoreConfig) -> None:
         self._engine = _engine(config, "FULL")
+        self._file = _file(self._engine)
+        if self._file is not None and not config.cut_damaged_log:
+            recovery.check_log(self._file)
         self._sqlite = self._engine.dialect.name == "sqlite"
         repeatable = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**repeatable)
@@ -79,6 +83,14 @@ class Database:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the dialect says so
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def check(self) -> Iterator[str]:
+        """What the database finds wrong with its own pages and indexes (SQLite only)."""
+        if self._sqlite:
+            with self.read() as connection:
+                for (found,) in connection.exec_driver_sql("PRAGMA integrity_check").all():
+                    if found != "ok":
+                        yield str(found)
 
     def close(self) -> None:
         """Give all connections back."""
@@ -136,6 +148,13 @@ def _engine(config: StoreConfig, synchronous: str) -> Engine:
     else:
         raise InvalidConfig("the database is SQLite or PostgreSQL", "url")
     return engine
+
+
+def _file(engine: Engine) -> Path | None:
+    """SQLite's file."""
+    name = engine.url.database
+    on_disk = engine.dialect.name == "sqlite" and name and name != ":memory:"
+    return Path(name) if on_disk and name else None
 
 
 def _reach(config: StoreConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from rankspace.store.blobs import Blobs
 from rankspace.store.catalogue import Catalogue, open_catalogue
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
+from rankspace.store.integrity import Integrity
 from rankspace.store.log import Log
 from rankspace.store.pieces import Pieces
 from rankspace.store.rejects import Rejects
@@ -27,6 +28,7 @@ class Store:
         self._database = Database(config)
         self.blobs = Blobs(config.folder / "blobs")
         self.log = Log(self._database, self.blobs, config)
+        self.integrity = Integrity(self._database, self.log)
         self.pieces = Pieces(self._database, config)
         self.rejects = Rejects(self._database, config)
         self.access = Access(self._database)

@@ -7,7 +7,18 @@ import typer
 from typer.core import TyperGroup
 
 from rankspace.errors import RankspaceError
-from services.cli import generate, ingest, jobs, models, serve, streams, tokens, train
+from services.cli import (
+    generate,
+    ingest,
+    jobs,
+    models,
+    rejects,
+    serve,
+    store,
+    streams,
+    tokens,
+    train,
+)
 
 
 class _Told(TyperGroup):
@@ -39,7 +50,9 @@ app.command()(train.train)
 app.command()(generate.generate)
 app.add_typer(models.app, name="models")
 app.add_typer(streams.app, name="streams")
+app.add_typer(rejects.app, name="rejects")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(store.app, name="store")
 app.add_typer(tokens.app, name="tokens")
 app.command()(tokens.audit)
 app.command()(serve.demo)

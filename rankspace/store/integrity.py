@@ -1,0 +1,149 @@
+"""Whether everything that is kept is what was written, and what to do with what is not.
+
+`check` reads every record and every blob: each sample has the content hash it came with, the hashes
+of a stream chain up to its digest, and the database finds its own pages in order. `set_aside` moves
+a damaged record out of its stream into quarantine, where it stays as it was found; a tombstone with
+the reason takes its place, so that readers go on and nobody takes the gap for nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    cast,
+    insert,
+    literal,
+    null,
+    select,
+    update,
+)
+
+from rankspace.errors import Corrupt, InvalidInput, RankspaceError, Refused
+from rankspace.store import content
+from rankspace.store.append import stream_row
+from rankspace.store.database import Database, now_us
+from rankspace.store.log import Log
+from rankspace.store.schema import quarantine, records, streams
+
+QUARANTINED = "QUARANTINED"
+_PAGE = 64  # records that are checked together while all of them are sound
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """Something that is not what was written."""
+
+    stream: str
+    """Empty: the database itself."""
+
+    offset: int
+    """-1: the stream as a whole."""
+
+    what: str
+
+
+class Integrity:
+    """The checks of one store; safe to use while it is written to."""
+
+    def __init__(self, database: Database, log: Log) -> None:
+        self._database = database
+        self._log = log
+
+    def check(self) -> Iterator[Damage]:
+        """All damage there is, stream by stream; takes as long as reading everything does."""
+        for what in self._database.check():
+            yield Damage("", -1, what)
+        token, more = "", True
+        while more:
+            page = self._log.list(100, token)
+            for stream in page.items:
+                yield from self._records(stream.name, stream.next_offset)
+                yield from self._digest(stream.name, stream.next_offset, stream.digest)
+            token = page.next_token
+            more = bool(token)
+
+    def set_aside(self, stream: str, offsets: Iterable[int]) -> int:
+        """Put damaged records into quarantine, tombstones into their places; return how many."""
+        done = 0
+        for offset in offsets:
+            problem = self._problem(stream, offset)
+            if problem is None:
+                raise Refused(f"offset {offset} of stream {stream} is what was written; it stays")
+            with self._database.write() as connection:
+                _move(connection, stream_row(connection, stream, lock=True), offset, problem)
+            done += 1
+        return done
+
+    def _records(self, stream: str, stop: int) -> Iterator[Damage]:
+        for start in range(0, stop, _PAGE):
+            offsets = range(start, min(start + _PAGE, stop))
+            if self._sound(stream, offsets):
+                continue
+            for offset in offsets:
+                problem = self._problem(stream, offset)
+                if problem is not None:
+                    yield Damage(stream, offset, problem)
+
+    def _sound(self, stream: str, offsets: range) -> bool:
+        try:
+            for _ in self._log.records(stream, offsets.start, offsets.stop):
+                pass
+        except Corrupt:
+            return False
+        return True
+
+    def _problem(self, stream: str, offset: int) -> str | None:
+        """What is wrong with one record."""
+        if not 0 <= offset < self._log.next_offset(stream):
+            raise InvalidInput(f"stream {stream} has no offset {offset}", "offset")
+        try:
+            list(self._log.records(stream, offset, offset + 1))
+        except Corrupt as error:
+            return error.message
+        return None
+
+    def _digest(self, stream: str, stop: int, expected: str) -> Iterator[Damage]:
+        digest, count = bytes(32), 0
+        try:
+            for found in self._log.hashes(stream, stop):
+                digest, count = content.chain(digest, found), count + 1
+        except (Corrupt, TypeError) as error:
+            yield Damage(stream, -1, f"its hashes cannot be read: {_said(error)}")
+            return
+        if count != stop:
+            yield Damage(stream, -1, f"it has {count} records of {stop}")
+        elif digest.hex() != expected:
+            yield Damage(stream, -1, "the hashes of its records do not chain up to its digest")
+
+
+def _move(connection: Connection, head: Row[Any], offset: int, problem: str) -> None:
+    where = records.c.stream_id == head.id, records.c.offset == offset
+    found = connection.execute(select(records.c.bytes).where(*where)).one_or_none()
+    tombstone = {"reject_reason": QUARANTINED, "reject_message": problem}
+    blank = {"sample_id": "", "event_time_us": 0, "bytes": 0}
+    if found is None:  # the row itself is lost, and its hash with it
+        key = {"stream_id": head.id, "offset": offset, "hash": bytes(32), "created_us": now_us()}
+        connection.execute(insert(records).values(**key, **blank, **tombstone))
+        return
+    named = ("sample_id", "event_time_us", "payload")
+    kept: list[ColumnElement[Any]] = [records.c[name] for name in named]
+    kept += [cast(records.c.labels, Text), cast(records.c.parts, Text)]
+    source = select(
+        records.c.stream_id, records.c.offset, literal(now_us()), literal(problem), *kept
+    ).where(*where)
+    names = ["stream_id", "offset", "created_us", "problem", *named, "labels", "parts"]
+    connection.execute(insert(quarantine).from_select(names, source))
+    gone = {"labels": null(), "parts": null(), "payload": null()}
+    connection.execute(update(records).where(*where).values(**blank, **gone, **tombstone))
+    bytes_kept = head.kept_bytes - (found.bytes if isinstance(found.bytes, int) else 0)
+    changed = update(streams).where(streams.c.id == head.id).values(kept_bytes=bytes_kept)
+    connection.execute(changed)
+
+
+def _said(error: RankspaceError | TypeError) -> str:
+    return error.message if isinstance(error, RankspaceError) else "they are of another type"
