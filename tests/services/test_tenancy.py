@@ -204,11 +204,11 @@ def test_every_method_is_asked() -> None:
     assert asked | ELSEWHERE == {path.rpartition("/")[2] for path in RULES}
 
 
-@pytest.mark.parametrize("stranger", ["bolt", ""])
+@pytest.mark.parametrize(("owner", "stranger"), [("acme", "bolt"), ("acme", ""), ("", "acme")])
 async def test_what_is_another_s_is_answered_like_what_is_not_there(
-    site: Site, tmp_path: Path, stranger: str
+    site: Site, tmp_path: Path, owner: str, stranger: str
 ) -> None:
-    own = await furnish(site, tmp_path, "acme", "photos", SECRET)
+    own = await furnish(site, tmp_path, owner, "photos", SECRET)
     token = site.tokens[stranger]
     for service, theirs in requests(own).items():
         for message, absent in zip(theirs, requests(NOBODYS)[service], strict=True):
@@ -216,7 +216,7 @@ async def test_what_is_another_s_is_answered_like_what_is_not_there(
             expected = await ask(site.channel, service, absent, token)
             assert plain(told, own) == plain(expected, NOBODYS)
             assert told[1] != grpc.StatusCode.OK
-    async with site.client("acme") as client:
+    async with site.client(owner) as client:
         stream = await client.get_stream("photos")
         assert (stream.next_offset, stream.finalized, stream.description) == (2, False, "")
         assert (await client.get_job(own.job)).wish == "run"
@@ -246,9 +246,11 @@ async def test_lists_hold_one_s_own_and_nothing_tells_of_the_other(
         for found in (LISTS, requests(owned[tenant])):
             for service, messages in found.items():
                 for message in messages:
-                    if "Watch" in type(message).__name__ or getattr(message, "follow", False):
-                        continue  # would wait for news
-                    *_, answer = await ask(site.channel, service, message, token)
+                    kind = type(message).__name__
+                    if kind.startswith(("Watch", "Delete")) or getattr(message, "follow", False):
+                        continue  # would wait for news, or end it
+                    _, code, *_, answer = await ask(site.channel, service, message, token)
+                    assert code != grpc.StatusCode.NOT_FOUND, kind
                     answers += bytes(answer)  # type: ignore[call-overload]
         for other, names in owned.items():
             mine = other == tenant
