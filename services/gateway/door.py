@@ -14,7 +14,7 @@ from services.auth import Guard, asks
 from services.auth.guard import rule
 from services.errors import reported
 from services.gateway.calls import OpenCall, OpenCalls, current
-from services.gateway.messages import Heard, named
+from services.gateway.messages import Heard, named, reading, right
 from services.quotas import Quotas
 from services.telemetry import tracing
 
@@ -106,7 +106,7 @@ def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any])
     async def one(request: Any, context: Context) -> Any:
         request = heard(request)
         async with entered(context):
-            answer = await inner(request, context)
+            answer = await inner(right(request), context)
             call.about = call.about or named(answer, call.rule.about)
             return answer
 
@@ -115,7 +115,7 @@ def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any])
         # generator where it stands, and its sessions would stay open until garbage is collected.
         request = heard(request)
         async with entered(context):
-            answers = inner(request, context)
+            answers = inner(right(request), context)
             if inspect.isawaitable(answers):
                 await answers
                 return
@@ -132,7 +132,7 @@ def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any])
     }[handler.request_streaming, handler.response_streaming]
     return build(
         many if handler.response_streaming else one,
-        request_deserializer=handler.request_deserializer,
+        request_deserializer=reading(handler.request_deserializer),
         response_serializer=handler.response_serializer,
     )
 
