@@ -23,7 +23,7 @@ from rankspace.errors import InvalidConfig, Overloaded, RankspaceError, Refused,
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
-MESSAGE_BYTES_MAX = 64 << 20
+MESSAGE_BYTES_MAX = 128 << 20
 """Largest message taken from a server."""
 
 FORKED = (

@@ -235,3 +235,26 @@ async def test_a_batch_names_no_more_than_fits(engine: ParrotEngine) -> None:
         assert ack.setup_ack.growing_bytes_max == 1000
         assert answers[-3].error.reason == "LIMIT_EXCEEDED"
         assert [answer.result.offset for answer in answers[-2:]] == [0, 1]
+
+
+async def test_a_medium_larger_than_any_message_is_read_back(engine: ParrotEngine) -> None:
+    config = GatewayConfig.model_validate({
+        "address": "127.0.0.1:0", "grace_s": 0, "message_bytes_max": 1 << 20,
+    })  # fmt: skip
+    data = PCM * 4000
+    cuts = [slice(at, at + 500_000) for at in range(0, len(data), 500_000)]
+    head = Head("audio", "pcm_s16le", "", 16_000, 1)
+    options = [("grpc.max_receive_message_length", -1)]
+    async with (
+        running(config, engine) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options) as channel,
+    ):
+        stub: Any = IngestionServiceStub(channel)
+        await stub.CreateStream(pb.CreateStreamRequest(stream_id="live"))
+        sample = Sample("long", (Part("audio", b""),))
+        *_, done = await call(
+            stub, *map(request, grown("m", data, head, cuts)), batch([sample], 0, {0: "m"})
+        )
+        assert done.result.offset == 0
+        (answer, _) = [one async for one in stub.ReadSamples(pb.ReadSamplesRequest(stream=NAME))]
+        assert answer.samples[0].sample.parts[0].audio.data == data
