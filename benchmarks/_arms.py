@@ -1,6 +1,7 @@
 """What a neural arm of a benchmark can do; ours and the peers' own code stand behind it alike."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -46,6 +47,10 @@ class Arm(ABC):
         """Nats of all targets of these stories by what the arm knew at birth; None: nothing."""
         del stories
         return None
+
+    def fit_shares(self, batches: Iterable[Batch], stories: Stories) -> None:
+        """Fit what is fitted on the stories for tuning, such as weights of interpolation."""
+        del batches, stories
 
     def facts(self) -> dict[str, float]:
         """Figures of the arm's own."""

@@ -7,6 +7,7 @@ deleted. As many runs go side by side as there are cores; what measures time run
 """
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -135,6 +136,13 @@ def found(job: Job, settings: Settings) -> dict[str, Any] | None:
     """The result of a run that is finished."""
     path = settings.folder / f"{job.name}.json"
     return json.loads(path.read_text("utf-8")) if path.exists() else None
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: nothing in place of what is no number."""
+    if isinstance(value, dict):
+        return {name: plain(inner) for name, inner in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def finish(jobs: Sequence[Job], settings: Settings, side_by_side: int) -> None:

@@ -5,19 +5,27 @@ A memory of order n is cross-fitted by document (ranks/crossfit.py) and heard as
     add    logits = beta (U m + g (ln p0(.|c) - ln p0(.)) + ln p0(.))     g from 1 down to `floor`
     mix    p = l p0(.|c) + (1 - l) p_network,   l = sigma(w m + b), learned, near 1 at birth
     stack  the same odds, but the network learns as if it were alone and only l learns from them
+    held   the network learns alone; l is one of eight, by how much mass the memory leaves to its
+           base, each fitted by EM on the stories for tuning (deleted interpolation; Jelinek &
+           Mercer 1980, recalled): a network that reads its texts again knows them too well to
+           fit l on them
 
-`mix` and `stack` ask the memory for one number a position, the odds of what came; `add` for rows.
+All but `add`, which needs whole rows, ask the memory for one number a position: the odds of what
+came.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks._arms import Arm, Law
+from benchmarks._arms_shares import SHARES, mixture, shares
 from benchmarks._arms_table import Spec
 from benchmarks._text_data import Batch, Corpus, Stories
 from rankspace.errors import InvalidConfig
@@ -55,10 +63,14 @@ class Ours(Arm):
         nn.init.constant_(self.blend.bias, BIRTH)
         if spec.memory in ("mix", "stack"):
             self.network.add_module("blend", self.blend)
+        if spec.memory == "held":
+            self.network.register_buffer("edges", torch.zeros(SHARES - 1))
+            self.network.register_buffer("shares", torch.full((SHARES,), 0.5))
         recipe: Any = spec.recipe or spec.preset
         self._optimizer = Optimizer(self.network, recipe, rate)
         self._counted: CrossFit | None = corpus.memory(spec.order) if spec.memory else None
         self._readings: dict[int, tuple[Stories, Reading]] = {}
+        self._known: dict[int, tuple[Stories, NDArray[np.float32]]] = {}
         self._loads: list[Tensor] = []
         self.network.advance(0.0)
 
@@ -81,14 +93,20 @@ class Ours(Arm):
         openness = gate(int(progress * FINE), FINE)
         if self._counted is None:
             return self._alone(said, before, targets, openness)
-        rows = self._rows(batch.places.flatten()[index].numpy(), stories)
+        places = batch.places.flatten()[index].numpy()
         logits = self._logits(said[0], before, 0.0)
         if self.spec.memory == "add":
-            return self.readout.losses(self._added(logits, rows, openness), 0, targets), 0.0
-        memory = torch.from_numpy(rows.log_probs(targets.int().numpy()))
+            added = self._added(logits, self._rows(places, stories), openness)
+            return self.readout.losses(added, 0, targets), 0.0
+        memory = torch.from_numpy(self._odds(stories)[places])
         own = self.readout.losses(logits, 0, targets)
         if self.spec.memory == "mix":
             return -self._mix(said[0], memory, -own), 0.0
+        if self.spec.memory == "held":
+            if self.network.training:
+                return own, 0.0
+            left = np.log(self._reading(stories).mass[places])
+            return -self._held(torch.from_numpy(left).float(), memory, -own), 0.0
         return -self._mix(said[0].detach(), memory, -own.detach()), own.mean()
 
     def _alone(
@@ -137,13 +155,13 @@ class Ours(Arm):
 
     def memory(self, stories: Stories) -> float | None:
         config = self.network.config
-        if not config.prior or self.spec.memory in ("mix", "stack"):
+        if not config.prior or self.spec.memory in ("mix", "stack", "held"):
             return None
         if config.memory in ("feature", "target"):
             return None
         told = self.corpus.space.prior.log_probs(stories.ids).astype(np.float64)
         if self._counted is not None:
-            told = self._counted.fresh(stories.ids).log_probs(stories.line).astype(np.float64)
+            told = self._counted.log_probs(stories.ids).astype(np.float64)
         return float(told[stories.starts].sum() - told.sum())
 
     def facts(self) -> dict[str, float]:
@@ -166,6 +184,9 @@ class Ours(Arm):
         if self.spec.memory == "add":
             return self._added(logits, rows, 0.0).log_softmax(-1)
         table = torch.from_numpy(rows.dense())[:, self.readout.doors[0].ids].log_softmax(-1)
+        if self.spec.memory == "held":
+            left = torch.from_numpy(rows.log_mass)[:, None]
+            return self._held(left, table, logits.log_softmax(-1))
         return self._mix(mixed, table, logits.log_softmax(-1))
 
     def _mix(
@@ -174,6 +195,40 @@ class Ours(Arm):
         z = self.blend(mixed.float())
         z = z if own.ndim == 2 else z[:, 0]
         return torch.logaddexp(memory + F.logsigmoid(z), own + F.logsigmoid(-z))
+
+    def _held(
+        self,
+        left: Float[Tensor, "n *one"],
+        memory: Float[Tensor, "n *a"],
+        own: Float[Tensor, "n *a"],
+    ) -> Float[Tensor, "n *a"]:
+        """The mixture whose share depends on ln of the mass that the memory leaves to its base."""
+        group = torch.bucketize(left, self._buffer("edges"))
+        return mixture(self._buffer("shares")[group], memory, own)
+
+    def fit_shares(self, batches: Iterable[Batch], stories: Stories) -> None:
+        if self.spec.memory != "held":
+            return
+        self.network.train(False)
+        places, own = [], []
+        for batch in batches:
+            flat = batch.targets.flatten()
+            index = (flat >= 0).nonzero()[:, 0]
+            logits = self._logits(
+                self._said(batch.symbols)[0][index], batch.symbols.flatten()[index], 0.0
+            )
+            own.append((-self.readout.losses(logits, 0, flat[index])).exp())
+            places.append(batch.places.flatten()[index])
+        at = torch.cat(places).numpy()
+        left = torch.from_numpy(np.log(self._reading(stories).mass[at])).float()
+        memory = torch.from_numpy(np.exp(self._odds(stories)[at]))
+        edges = left.quantile(torch.arange(1, SHARES) / SHARES)
+        self._buffer("edges").copy_(edges)
+        self._buffer("shares").copy_(shares(torch.bucketize(left, edges), memory, torch.cat(own)))
+        self.network.train()
+
+    def _buffer(self, name: str) -> Tensor:
+        return self.network.get_buffer(name)
 
     def _added(
         self, logits: Float[Tensor, "n a"], rows: Rows, openness: float
@@ -191,14 +246,31 @@ class Ours(Arm):
         beta = 1.0 if self.network.log_beta is None else self.network.log_beta.exp()
         return logits + beta * g * told
 
-    def _rows(self, places: np.ndarray, stories: Stories) -> Rows:
+    def _rows(self, places: NDArray[np.int64], stories: Stories) -> Rows:
+        """What the memory says there."""
         if self._counted is None:
             raise InvalidConfig("this arm has no memory of its own")
         if stories is self.corpus.train and self.spec.cross_fit:
             return self._counted.rows(places)
+        return self._counted.rows(places, self._reading(stories))
+
+    def _reading(self, stories: Stories) -> Reading:
+        """Where a set stands in the memory, as new stories."""
+        if self._counted is None:
+            raise InvalidConfig("this arm has no memory of its own")
         if id(stories) not in self._readings:
             self._readings[id(stories)] = (stories, self._counted.read(stories.ids))
-        return self._counted.rows(places, self._readings[id(stories)][1])
+        return self._readings[id(stories)][1]
+
+    def _odds(self, stories: Stories) -> NDArray[np.float32]:
+        """[N]: ln p of every symbol of a set by the memory, worked out once."""
+        if self._counted is None:
+            raise InvalidConfig("this arm has no memory of its own")
+        if id(stories) not in self._known:
+            own = stories is self.corpus.train and self.spec.cross_fit
+            told = self._counted.log_probs(None if own else stories.ids)
+            self._known[id(stories)] = (stories, told)
+        return self._known[id(stories)][1]
 
     def _said(self, symbols: Int[Tensor, "b t"]) -> list[Float[Tensor, "n d"]]:
         """What the blocks say together, then each lower one alone where they are supervised."""

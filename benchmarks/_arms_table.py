@@ -33,7 +33,7 @@ class Spec:
     """What is measured is the moving average of the weights."""
 
     memory: str = ""
-    """add, mix, stack, or empty for the product's memory of pairs."""
+    """add, mix, stack, held, or empty for the product's memory of pairs."""
 
     order: int = 5
     floor: float = 0.0
@@ -71,6 +71,8 @@ SPECS: dict[str, Spec] = {
     "rank+mix5": Spec(memory="mix"),
     "rank+mix5-leaky": Spec(memory="mix", cross_fit=False),
     "rank+stack5": Spec(memory="stack"),
+    "rank+held5": Spec(memory="held"),
+    "gpt2+held5": Spec("gpt2", memory="held", average=False),
     "rank+target": Spec(switches={"memory": "target"}),
     "rank+supervise": Spec(switches={"supervise": 0.3}),
     "rank+softmax": Spec(switches={"speak": "softmax"}),

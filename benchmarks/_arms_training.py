@@ -108,7 +108,10 @@ class _Watch:
         """Read the stories that training is stopped by."""
         if average:
             average.swap()
-        bits = bits_per_byte(self._arm, self._corpus.tune, self._plan, done)
+        plan, tune = self._plan, self._corpus.tune
+        with torch.no_grad(), fast():
+            self._arm.fit_shares(tune.windows(plan.context, plan.rows), tune)
+        bits = bits_per_byte(self._arm, tune, plan, done)
         self.curve.append((tokens, seconds, bits))
         if bits < self._best[0]:
             self._best = (bits, done, copy.deepcopy(self._arm.model.state_dict()))

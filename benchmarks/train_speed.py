@@ -34,7 +34,7 @@ from torch import nn
 
 from benchmarks import _peers_text
 from benchmarks._arms import Arm
-from benchmarks._arms_jobs import Job, Settings, built, why_not
+from benchmarks._arms_jobs import Job, Settings, built, plain, why_not
 from benchmarks._text_data import Batch, Corpus
 from rankspace.model.network import Network
 from rankspace.training.precision import has_bfloat16
@@ -280,7 +280,7 @@ def main() -> None:
     }
     if not asked.quick:
         figures |= exponents(corpus, asked.rounds, [SIZES["3M"], BETWEEN, SIZES["12M"]])
-    print(json.dumps(figures))
+    print(json.dumps(plain(figures)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ import torch
 
 from benchmarks import train_speed
 from benchmarks._arms_jobs import Settings
+from benchmarks._peers_text import build
+from rankspace.model.network import Network
 from rankspace.training.precision import has_bfloat16
 
 SMALL = Settings(
@@ -18,6 +20,7 @@ def test_operations_are_those_of_the_products_and_of_half_the_context() -> None:
     corpus = train_speed.corpus_of(300, 60)
     for name in ("gpt2", "rank", "rank_moe"):
         (one,) = train_speed.contenders([name], SMALL, corpus, [])
+        assert isinstance(one.arm.model, Network)
         config = one.arm.model.config
         hidden = (
             config.hidden * (3 if config.gated else 2) * (config.active if config.experts else 1)
@@ -50,7 +53,7 @@ def test_an_exponent_is_a_slope_and_the_best_way_of_a_peer_counts() -> None:
 
 
 def test_parameters_of_a_size_are_those_of_the_peer() -> None:
-    peers = pytest.importorskip("transformers") and train_speed._peers_text
-    model = peers.build("hf_gpt2", 304, 32, 0.0, 128, 2)
+    pytest.importorskip("transformers")
+    model = build("hf_gpt2", 304, 32, 0.0, 128, 2)
     counted = sum(weight.numel() for weight in model.parameters())
     assert counted == train_speed.size_of(128, 2, symbols=300, context=32)

@@ -11,6 +11,7 @@ import torch
 from benchmarks import _arms_counts, _arms_jobs, _peers_text
 from benchmarks._arms import Arm
 from benchmarks._arms_jobs import Job, Settings, built, why_not
+from benchmarks._arms_shares import shares
 from benchmarks._arms_table import SPECS, TOLERANCE
 from benchmarks._arms_training import Plan, bits_per_byte, run
 from benchmarks._text_data import Corpus, Stories, stories
@@ -22,7 +23,17 @@ SMALL = Settings(
     stories=60, held_out=12, budget=8000, symbols=300, parameters=74_000, width=48, depth=2,
     context=64, sampled=1, dropout=0.0,
 )  # fmt: skip
-ARMS = ("gpt2", "prism", "crate", "rank_moe", "rank+mix5", "rank+add5", "hf_gpt2", "xt")
+ARMS = (
+    "gpt2",
+    "prism",
+    "crate",
+    "rank_moe",
+    "rank+mix5",
+    "rank+add5",
+    "rank+held5",
+    "hf_gpt2",
+    "xt",
+)
 
 
 def story(random: np.random.Generator) -> str:
@@ -126,6 +137,22 @@ def test_training_lowers_what_held_out_stories_cost_and_the_birth_law_holds(corp
     assert done[-1] == 1
     assert curve[-1][0] == result["tokens"]
     assert len(result["samples"]) == 1
+
+
+def test_shares_are_those_that_make_what_came_most_likely() -> None:
+    random = torch.Generator().manual_seed(0)
+    memory, own = torch.rand(2, 4000, generator=random).unbind()
+    group = torch.arange(4000) % 3
+    memory[group == 1] *= 1.5
+    memory[group == 2] *= 0.5
+    found = shares(group, memory, own)
+    for at in range(3):
+        here = group == at
+        told = [
+            float((s * memory[here] + (1 - s) * own[here]).log().sum())
+            for s in torch.linspace(0.001, 0.999, 999)
+        ]
+        assert float(found[at]) == pytest.approx((int(np.argmax(told)) + 1) / 1000, abs=0.02)
 
 
 def test_a_plain_arm_learns(corpus: Corpus) -> None:

@@ -34,6 +34,9 @@ from rankspace.ranks.rows import Indices, Rows, spans
 from rankspace.ranks.tiers import Own, Tier, locate
 from rankspace.ranks.vocabulary import Ids
 
+BLOCK = 4096
+"""Positions whose rows are made at once: bounds the scratch memory to some tens of MB."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Places:
@@ -73,6 +76,7 @@ class CrossFit:
         # [G] each: where a gram's last two ids stand among the pairs, the slots of a row.
         self._slots = [self._slot(tier) for tier in self._tiers[1:]]
         lengths = np.array([len(document) for document in documents], np.int64)
+        self._line = _joined(documents)
         self.starts = np.cumsum(lengths) - lengths
         self.document = np.repeat(np.arange(len(lengths)), lengths)
         self._own = self._owned(documents, counts)
@@ -97,6 +101,16 @@ class CrossFit:
     def fresh(self, sequences: Sequence[Ids]) -> Rows:
         """What all documents say at every position of new ones."""
         return self.rows(np.arange(sum(map(len, sequences))), self.read(sequences))
+
+    def log_probs(self, sequences: Sequence[Ids] | None = None) -> NDArray[np.float32]:
+        """[T]: ln p of every symbol of new documents, or of the training data by all others."""
+        line = self._line if sequences is None else _joined(sequences)
+        reading = None if sequences is None else self.read(sequences)
+        found = np.zeros(len(line), np.float32)
+        for start in range(0, len(line), BLOCK):
+            at = np.arange(start, min(start + BLOCK, len(line)))
+            found[at] = self.rows(at, reading).log_probs(line[at])
+        return found
 
     def _rows(self, base: Reals, group: Indices, mass: Reals, places: Sequence[Places]) -> Rows:
         pairs, first = self._tiers[1], places[0]
@@ -223,6 +237,10 @@ class CrossFit:
             mass = np.where(known, weight * held, mass)
             found.append(Places(np.where(known, context, -1), np.where(known, group, -1), weight))
         return found[::-1], mass
+
+
+def _joined(sequences: Sequence[Ids]) -> Ids:
+    return np.concatenate([np.zeros(0, np.int32), *sequences])
 
 
 def _pick(values: Reals, at: Indices) -> Reals:

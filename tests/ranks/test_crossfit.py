@@ -96,6 +96,9 @@ def test_every_row_is_a_law_and_one_symbol_of_it_is_its_entry(
         table = rows.dense()
         np.testing.assert_allclose(np.exp(table.astype(np.float64)).sum(1), 1, atol=1e-5)
         np.testing.assert_allclose(rows.log_probs(targets), table[np.arange(len(rows)), targets])
+    whole = np.concatenate([memory.log_probs(), memory.log_probs(others)])
+    apart = memory.rows(np.arange(len(line))).log_probs(line), rows.log_probs(targets)
+    np.testing.assert_array_equal(whole, np.concatenate(apart))
 
 
 @given(DOCUMENTS, st.randoms())
@@ -121,10 +124,9 @@ def test_without_cross_fitting_the_prior_has_seen_the_answer_and_with_it_it_has_
     documents = [chain(random, law, 60) for _ in range(240)]
     seen, new = documents[:120], documents[120:]
     memory = CrossFit(seen, 61, 4)
-    line = np.concatenate(seen)
     plain = Prior.fit(Counts.of(seen, 4), 61, 4)
-    fitted = -memory.rows(np.arange(len(line))).log_probs(line)
-    held_out = -memory.fresh(new).log_probs(np.concatenate(new))
+    fitted = -memory.log_probs()
+    held_out = -memory.log_probs(new)
     noise = 3 * np.hypot(
         *(part.reshape(120, -1).mean(1).std() / 120**0.5 for part in (fitted, held_out))
     )
