@@ -18,7 +18,14 @@ from typing import TypeVar
 import grpc
 
 from rankspace.client.failures import failure
-from rankspace.errors import InvalidConfig, Overloaded, RankspaceError, Refused, Unreachable
+from rankspace.errors import (
+    InvalidConfig,
+    Overloaded,
+    RankspaceError,
+    Refused,
+    TimedOut,
+    Unreachable,
+)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -101,6 +108,8 @@ class Patience:
         """Pause after an error that may pass, or raise it when patience is at its end."""
         if not isinstance(error, Unreachable | Overloaded):
             raise error
+        if isinstance(error, TimedOut):  # the call was idle: the server was there, and bore with us
+            self.renew()
         now = asyncio.get_running_loop().time()
         self._until = self._until or now + self._limit_s
         if now >= self._until:

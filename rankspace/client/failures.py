@@ -20,6 +20,7 @@ from rankspace.errors import (
     LimitExceeded,
     NotBuilt,
     NotFound,
+    Overloaded,
     RankspaceError,
     Refused,
     Unreachable,
@@ -43,6 +44,9 @@ BY_CODE: dict[grpc.StatusCode, type[RankspaceError]] = {
     grpc.StatusCode.RESOURCE_EXHAUSTED: LimitExceeded,  # gRPC's own: a message too large
     grpc.StatusCode.UNIMPLEMENTED: NotBuilt,
 }
+CROWDED = "Concurrent RPC limit exceeded"
+"""How gRPC words what it refuses before the server sees it."""
+
 SEVERED = ("Received RST_STREAM", "Stream removed", "Connection reset", "Internal error from Core")
 """How gRPC words a connection that broke where the code says UNKNOWN or INTERNAL. The last: a write
 to a call that the server had ended, before all that it sent was read."""
@@ -75,6 +79,8 @@ def _field(status: Status) -> str:
 def _by_code(error: grpc.aio.AioRpcError) -> RankspaceError:
     code, details = error.code(), error.details() or ""
     kind = BY_CODE.get(code, RankspaceError)
+    if details.startswith(CROWDED):
+        return Overloaded("the server has more calls than it can look at", retry_after_s=1.0)
     if details.startswith(SEVERED):
         kind = Unreachable
     said = details.splitlines()[0] if details else code.name.lower().replace("_", " ")

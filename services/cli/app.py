@@ -1,6 +1,7 @@
 """The commands put together, and how they fail: one line and an exit status."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -42,7 +43,8 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain help takes half the time
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Mixed streams in, one small model learnt, answers in any modality out.",
-    epilog="Environment: RANKSPACE_SERVER, RANKSPACE_TOKEN, RANKSPACE_CA (a PEM file).",
+    epilog="Environment: RANKSPACE_SERVER, RANKSPACE_TOKEN, and RANKSPACE_TOKEN_FILE, _CA, "
+    "_CERTIFICATE, _KEY (files).",
 )
 app.command()(serve.serve)
 app.command()(ingest.ingest)
@@ -73,8 +75,16 @@ def _root(
         bool,
         typer.Option("--version", help="Print the version.", callback=_version, is_eager=True),
     ] = False,
+    token_file: Annotated[Path | None, typer.Option(help="Holds the token to ask with.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM of who signs the server.")] = None,
+    certificate: Annotated[Path | None, typer.Option(help="PEM that says who asks.")] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM key of the certificate.")] = None,
 ) -> None:
     """Take the options that stand before any command."""
+    from services.cli.output import OPTIONS
+
+    given = {"token_file": token_file, "ca": ca, "certificate": certificate, "key": key}
+    OPTIONS.update(given)
 
 
 def main() -> None:

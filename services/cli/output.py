@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import typer
 
 from rankspace.errors import (
     Denied,
+    Forbidden,
     InvalidConfig,
     NotFound,
     OffsetGap,
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rankspace.client import Client
 
 LOCAL = "127.0.0.1:50051"
+OPTIONS: dict[str, Path | None] = {}
+"""Who the user is, as the options before the command said; see `rankspace.client.credentials`."""
 
 Server = Annotated[
     str, typer.Option(envvar="RANKSPACE_SERVER", metavar="HOST:PORT", help="Where the server is.")
@@ -41,6 +43,7 @@ Settings = Annotated[
 HINTS: dict[type[RankspaceError], str] = {
     Unreachable: "start one with `rankspace serve`, or name it with --server",
     Denied: "set RANKSPACE_TOKEN to a token of this server",
+    Forbidden: "ask who runs the server for a token with this scope",
     Overloaded: "try again in a moment",
     OffsetGap: "give the --offset at which the interrupted run began",
     NotFound: "look with `rankspace streams list`, `jobs list` or `models list`",
@@ -62,14 +65,11 @@ def complain(error: RankspaceError, as_json: bool = False) -> None:
 @contextmanager
 def connected(server: str) -> "Iterator[Client]":
     """A client for this command; Ctrl-C cancels what it does."""
-    from rankspace.client import Client, Tls
+    from rankspace.client import Client
+    from rankspace.client.credentials import credentials
 
-    authority = os.environ.get("RANKSPACE_CA")
-    try:
-        tls = Tls(roots=Path(authority).read_bytes()) if authority else None
-    except OSError as error:
-        raise InvalidConfig(f"RANKSPACE_CA cannot be read: {error.strerror}") from error
-    with Client(server, token=os.environ.get("RANKSPACE_TOKEN"), tls=tls) as client:
+    found = credentials(OPTIONS)
+    with Client(server, token=found.secret(), tls=found.tls()) as client:
         yield client
 
 

@@ -1,11 +1,11 @@
 """Taking a port: on loopback, or with a certificate and a way to tell who asks."""
 
 import ipaddress
-from pathlib import Path
 
 import grpc
 
 from rankspace.errors import InvalidConfig
+from services.gateway.certificates import Certificates
 from services.gateway.config import GatewayConfig
 
 
@@ -19,11 +19,11 @@ def listen(server: grpc.aio.Server, config: GatewayConfig) -> int:
                 "gateway.key, or listen on 127.0.0.1",
                 "gateway.certificate",
             )
-        if not (config.auth.tokens or config.client_ca):
+        if not (config.auth.tokens or config.auth.required or config.client_ca):
             raise InvalidConfig(
-                f"{config.address} can be reached from outside: set gateway.auth.tokens or "
-                "gateway.client_ca, or listen on 127.0.0.1",
-                "gateway.auth.tokens",
+                f"{config.address} can be reached from outside: set gateway.auth.required, "
+                "gateway.auth.tokens or gateway.client_ca, or listen on 127.0.0.1",
+                "gateway.auth.required",
             )
     try:
         if credentials is None:
@@ -38,20 +38,7 @@ def listen(server: grpc.aio.Server, config: GatewayConfig) -> int:
 def _credentials(config: GatewayConfig) -> grpc.ServerCredentials | None:
     if not (config.certificate or config.key or config.client_ca):
         return None
-    if not (config.certificate and config.key):
-        raise InvalidConfig(
-            "gateway.certificate and gateway.key belong together; set both", "gateway.certificate"
-        )
-    pair = (_pem(config.key, "gateway.key"), _pem(config.certificate, "gateway.certificate"))
-    ca = _pem(config.client_ca, "gateway.client_ca") if config.client_ca else None
-    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
-
-
-def _pem(path: Path, field: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error
+    return Certificates(config).credentials()
 
 
 def is_loopback(address: str) -> bool:

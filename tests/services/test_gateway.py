@@ -110,7 +110,7 @@ async def test_a_certificate_without_a_way_to_tell_who_asks_is_not_enough(tmp_pa
     )
     with pytest.raises(InvalidConfig) as caught:
         listen(grpc.aio.server(), config)
-    assert caught.value.field == "gateway.auth.tokens"
+    assert caught.value.field == "gateway.auth.required"
 
 
 async def test_a_port_that_is_taken_is_said_to_be(engine: ParrotEngine) -> None:
