@@ -182,7 +182,7 @@ class Session:
             symbol_looks = network.log_beta.exp() * self._model.unembedding[symbol]
             toward = network.mouth.weight.T @ symbol_looks  # [D]
             said = [network.norm(state) @ toward for state in self._states]
-            return tuple((torch.stack(said) * network.say / len(said)).tolist())
+            return tuple((torch.stack(said) * network.voices()).tolist())
 
     def _delta(self, answer: _Answer, data: bytes) -> Delta:
         if not answer.first:

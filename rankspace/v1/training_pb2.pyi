@@ -173,7 +173,7 @@ class JobConfig(_message.Message):
     alias: _builtins.str
     """The {alias} that is moved to the version when the job succeeds; empty: none."""
     preset: _builtins.str
-    """The architecture: "rank" or "gpt2"."""
+    """The architecture: "rank", "rank_moe", "gpt2", "prism" or "crate"."""
     size: _builtins.str
     """The one dial for width, depth and rates: "tiny", "small" or "base"."""
     steps: _builtins.int

@@ -1,5 +1,6 @@
 """The gate: folding beta into the matrices is the plain formula, for any beta."""
 
+import math
 from collections.abc import Callable
 
 import pytest
@@ -49,6 +50,32 @@ def test_beta_reaches_from_half_the_identity_to_a_relu(
         layer.log_beta.fill_(log_beta)
         before, value = layer.inner(x).chunk(2, dim=-1)
         torch.testing.assert_close(layer(x), layer.out(gate(before) * value), rtol=0.01, atol=1e-3)
+
+
+@given(seed=st.integers(0, 1000))
+def test_a_beta_of_the_input_is_bounded_and_is_the_formula(seed: int) -> None:
+    torch.manual_seed(seed)
+    layer, x = FeedForward(config(gate_beta="input")), torch.randn(2, 3, 16)
+    assert layer.log_beta is not None
+    assert layer.sense is not None
+    with torch.no_grad():
+        layer.log_beta.normal_()
+        layer.sense.normal_(std=3.0)
+        factor = torch.tanh(x @ layer.sense).exp()
+        assert math.exp(-1) <= float(factor.min()) <= float(factor.max()) <= math.e
+        gate, value = layer.inner(x).chunk(2, dim=-1)
+        beta = layer.log_beta.exp() * factor[..., None]
+        plain = layer.out(gate * torch.sigmoid(beta * gate) * value)
+        torch.testing.assert_close(layer(x), plain, rtol=1e-3, atol=1e-4)
+        told = layer.gate(x)
+        assert told is not None
+        torch.testing.assert_close(told, beta * gate, rtol=1e-4, atol=1e-5)
+
+
+def test_a_squared_layer_is_two_matrices_and_a_relu_squared() -> None:
+    layer, x = FeedForward(config(gated=False, squared=True)), torch.randn(2, 3, 16)
+    torch.testing.assert_close(layer(x), layer.out(F.relu(layer.inner(x)) ** 2))
+    assert layer.gate(x) is None
 
 
 def test_the_plain_preset_is_two_matrices_and_a_gelu() -> None:

@@ -1,5 +1,6 @@
 """A checkpoint brings back every bit: weights, moments, average, balance; damage is named."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +8,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from rankspace.errors import Corrupt, WrongLayout
+from rankspace.errors import Corrupt, Diverged, WrongLayout
 from rankspace.model.network import Network
 from rankspace.model.presets import Preset
 from rankspace.training import checkpoint
 from rankspace.training.balance import Balance
 from rankspace.training.checkpoint import Progress
 from rankspace.training.optimizer import Average, Optimizer
+from rankspace.training.work import Work
 from tests.model.networks import PRESETS, born
+from tests.training.corpus import CONFIG, row
+from tests.worlds import space
 
 Parts = tuple[Network, Optimizer, Average]
 
@@ -62,6 +66,38 @@ def test_a_checkpoint_of_another_layout_says_so_and_what_to_do(
     with pytest.raises(WrongLayout, match=told):
         checkpoint.read(tmp_path, *other)
     assert all(map(torch.equal, before, other[0].parameters()))
+
+
+def test_a_run_that_diverged_keeps_its_last_good_checkpoint(tmp_path: Path) -> None:
+    """And goes on from there, as if nothing had happened, once the reason is gone."""
+    job = CONFIG.model_copy(update={"steps": 12, "checkpoint_every": 3, "evaluate_every": 1})
+    rows = [row(seed, (("text", "en"),)) for seed in range(6)]
+
+    def begun() -> Work:
+        torch.manual_seed(0)
+        return Work(job, space(), [rows], [rows[:2]], {})
+
+    whole = begun()
+    (tmp_path / "whole").mkdir()
+    list(whole.train(tmp_path / "whole", lambda: "run", 0, 1))
+    work, folder = begun(), tmp_path / "cut"
+    folder.mkdir()
+    events = work.train(folder, lambda: "run", 0, 1)
+    while next(events).step < 7:
+        pass
+    held = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with torch.no_grad():
+        work.learner.network.get_parameter("mouth.weight")[0, 0] = math.inf
+    with pytest.raises(
+        Diverged, match=r"loss of a is no number in step \d+: the weights"
+    ):
+        list(events)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == held
+    again = begun()
+    first, *_ = again.train(folder, lambda: "run", 0, 1)
+    assert first.step == 7
+    pairs = zip(again.learner.network.parameters(), whole.learner.network.parameters(), strict=True)
+    assert all(torch.equal(*pair) for pair in pairs)
 
 
 def bits(parts: Parts) -> list[Tensor]:
