@@ -2,7 +2,7 @@
 
 SHELL := bash
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz bench check protos lock clean
+.PHONY: help setup demo test fuzz robustness bench check protos lock clean
 
 # Tools find each other (protoc its plugins, tests buf) without an activated environment.
 RUN := PATH="$(CURDIR)/.venv/bin:$$PATH"
@@ -21,6 +21,9 @@ test: setup ## run every test
 
 fuzz: setup ## throw bytes at every parser of ours for five minutes each; what falls is shown
 	@$(RUN) python -m tests.fuzz.run 300
+
+robustness: setup ## hurt real servers for a while, then look for seeded bugs: SECONDS=600 SEED=1
+	@$(RUN) python -m tests.robustness.run --bugs --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
 
 bench: setup ## answer one question of benchmarks/ with figures: make bench NAME=codecs
 	@if [ -z "$(NAME)" ] || [ ! -f "benchmarks/$(NAME).py" ]; then \

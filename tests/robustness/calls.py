@@ -215,7 +215,8 @@ class Appending:
                 raise Ended
         batch, told = self._sent.popleft(), {"epoch": self._epoch, "next": answer.next_offset}
         if answer.HasField("error"):
-            told |= {"outcome": "refused", "reason": answer.error.reason}
+            known = "unknown" if answer.error.reason == "UNREACHABLE" else "refused"
+            told |= {"outcome": known, "reason": answer.error.reason}
         else:
             result = answer.result
             told |= {"first": result.offset, "duplicate": result.duplicate}

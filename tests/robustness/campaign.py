@@ -9,22 +9,26 @@ import random
 import time
 from collections import Counter
 from collections.abc import Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rankspace.v1 import ingestion_pb2 as pb
+from tests.postgres import Postgres
 from tests.robustness import clients
 from tests.robustness.calls import Caller
 from tests.robustness.checker import violations
-from tests.robustness.faults import OF_THE_DISK, POSSIBLE, System
+from tests.robustness.damage import tried
+from tests.robustness.faults import FAULTS, POSSIBLE, Front, System
 from tests.robustness.history import Recorder
-from tests.robustness.powercut import Disk
+from tests.robustness.powercut import COMPILER, Disk
 from tests.robustness.proxy import Proxy
 from tests.robustness.server import TREE, Gone, Server
 
 STREAMS = ("twins", "rivals", "plain", "sdk", "closed")
-SETTLES_WITHIN_S = 5
+SETTLES_WITHIN_S = 20
+LATE_S = 4.0
+"""Longest wait for appends before the next fault."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,14 @@ class Plan:
     seed: int
     seconds: float = 5.0
     faults: tuple[str, ...] = POSSIBLE
-    tree: Path = TREE
-    pause_s: float = 0.6
-    """Longest time between two faults."""
+    """Those of `faults.py`; "damage" damages copies of the store in the end."""
 
-    environment: dict[str, str] = field(default_factory=dict)
+    tree: Path = TREE
+    damages: int = 30
+    """Copies of the store that "damage" damages."""
+
+    postgres: Postgres | None = None
+    """Two servers on this one, instead of one on SQLite."""
 
 
 @dataclass(frozen=True)
@@ -64,57 +71,77 @@ async def campaign(plan: Plan) -> Report:
     system = _system(plan)
     wrong: list[str] = []
     try:
-        await system.proxy.start()
         await system.start()
         await _clients_and_faults(plan, system, recorder)
         await _last_look(system, recorder)
     except Gone as error:
         wrong.append(f"the server does not start: {str(error).splitlines()[-1:]}")
     finally:
-        await system.proxy.close()
-        system.server.kill()
+        await system.close()
         recorder.close()
     wrong += violations(recorder.operations)
+    if "damage" in plan.faults and not wrong:
+        data, scratch = plan.folder / "data", plan.folder / "damaged"
+        wrong += filter(None, tried(data, scratch, system.chance, plan.damages))
+        system.done["damage"] += plan.damages
     samples = sum(len(one.keys) for one in recorder.operations if one.client == "last")
     seconds = time.monotonic() - began
     return Report(plan, wrong, system.done, recorder.counts(), samples, seconds)
 
 
 def _system(plan: Plan) -> System:
-    disk = None
-    environment = dict(plan.environment)
-    if OF_THE_DISK & {*plan.faults}:
-        data = plan.folder / "server" / "data"
+    disk, data = None, plan.folder / "data"
+    environment: dict[str, str] = {}
+    if plan.postgres is not None:
+        environment["RANKSPACE_STORE__URL"] = plan.postgres.fresh()
+    elif COMPILER:  # whatever the faults: its slow syncs make rare moments long
         disk = Disk(data, plan.folder / "disk", plan.seed)
         environment |= disk.environment
-    server = Server(plan.folder / "server", plan.tree, environment)
-    return System(server, Proxy(), random.Random(plan.seed), disk)
+    fronts = [
+        Front(Server(plan.folder / f"server{at}", data, plan.tree, environment), Proxy())
+        for at in range(1 if plan.postgres is None else 2)
+    ]
+    return System(fronts, random.Random(plan.seed), disk, plan.postgres)
 
 
 async def _clients_and_faults(plan: Plan, system: System, recorder: Recorder) -> None:
     callers: list[Caller] = []
 
     def caller(name: str) -> Caller:
-        callers.append(Caller(name, system.proxy.port, recorder))
+        front = system.fronts[len(callers) % len(system.fronts)]
+        callers.append(Caller(name, front.proxy.port, recorder))
         return callers[-1]
 
     await _create(caller("maker"))
     work = [asyncio.create_task(one) for one in _work(plan, caller)]
     try:
-        until = time.monotonic() + plan.seconds
-        while time.monotonic() < until:
-            await asyncio.sleep(0.1 + system.moment(plan.pause_s))
-            if plan.faults:
-                await system.inject(system.chance.choice(plan.faults))
-            for task in work:
-                if task.done():
-                    task.result()  # a client of ours that broke is no finding
+        await _faults(plan, system, recorder, work)
     finally:
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
         for one in callers:
             await one.close()
+
+
+async def _faults(
+    plan: Plan, system: System, recorder: Recorder, work: list[asyncio.Task[None]]
+) -> None:
+    """One fault after the other, each when some appends have been stored since the last one."""
+    until = time.monotonic() + plan.seconds
+    faults = [name for name in plan.faults if name in FAULTS]
+    if not faults and "damage" in plan.faults:
+        faults = ["terminate"]  # so that the log has been brought into the database once
+    while time.monotonic() < until:
+        wanted, late = recorder.stored + system.chance.randint(5, 50), time.monotonic() + LATE_S
+        await asyncio.sleep(system.moment())
+        while recorder.stored < wanted and time.monotonic() < late:  # noqa: ASYNC110 - no event
+            await asyncio.sleep(0.02)
+        if faults:
+            await system.inject(system.chance.choice(faults))
+        for task in work:
+            if task.done():
+                task.result()  # a client of ours that broke is no finding
 
 
 def _work(plan: Plan, caller: Any) -> list[Coroutine[Any, Any, None]]:
@@ -148,16 +175,21 @@ async def _create(caller: Caller) -> None:
 
 async def _last_look(system: System, recorder: Recorder) -> None:
     """Start the server once more and read everything, directly."""
-    system.server.kill()
+    for front in system.fronts:
+        front.server.kill()
     if system.disk is not None:
         system.disk.set()
         system.disk.cut()
-    await system.start()
-    caller = Caller("last", system.server.port, recorder)
+    await system.fronts[0].start()
+    caller = Caller("last", system.fronts[0].server.port, recorder)
+    until = time.monotonic() + SETTLES_WITHIN_S
     for stream in STREAMS:
-        until, whole = time.monotonic() + SETTLES_WITHIN_S, False
-        while not whole and time.monotonic() < until:
+        whole = final = False
+        while not whole and not final:
+            final = time.monotonic() > until
             looked = await caller.figures("look", stream)
             _, whole = await caller.read(stream, 0) if looked else (0, False)
-            await asyncio.sleep(0 if whole else 0.5)
+            if not whole:
+                final |= recorder.operations[-1].reason != "UNREACHABLE"
+                await asyncio.sleep(0.5)
     await caller.close()

@@ -109,7 +109,7 @@ async def read(caller: Caller, streams: list[str], chance: Chance) -> None:
         stream, how = chance.choice(streams), chance.random()
         start = chance.randint(max(0, known[stream] - 40), known[stream] + 2)
         if how < 0.4:
-            await caller.figures("look", stream)
+            await asyncio.sleep(0 if await caller.figures("look", stream) else 0.2)
         elif how < 0.75:
             limit = chance.choice([0, 0, chance.randint(1, 30)])
             known[stream], _ = await caller.read(stream, start, limit)

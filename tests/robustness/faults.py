@@ -4,34 +4,62 @@ kill       kill -9, start again              pause      SIGSTOP, SIGCONT
 terminate  SIGTERM, start again              cut        break every connection
 hold       let nothing through               lose       let requests through, no answers
 power      cut the power, start again        full       fill the disk for a while
-syncs      let some syncs fail, then cut the power: what failed may be lost or not
+syncs      let some syncs fail, then kill -9 or cut the power: what failed may be lost or not
+    postgres   stop the database that servers share, cleanly or as in a crash, and start it again
 """
 
 import asyncio
 import random
+import signal
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from tests.postgres import Postgres
 from tests.robustness.powercut import COMPILER, Disk
 from tests.robustness.proxy import Proxy
 from tests.robustness.server import Server
 
 
-@dataclass
-class System:
-    """One server, the network before it and the disk below it."""
+@dataclass(frozen=True)
+class Front:
+    """A server and the network before it."""
 
     server: Server
     proxy: Proxy
-    chance: random.Random
-    disk: Disk | None = None
-    done: Counter[str] = field(default_factory=Counter)
 
     async def start(self) -> None:
         """Start the server and lead the network to it."""
         await self.server.start()
         self.proxy.target = self.server.port
+
+
+@dataclass
+class System:
+    """Servers of one store, the disk below them or the database that they share."""
+
+    fronts: list[Front]
+    chance: random.Random
+    disk: Disk | None = None
+    postgres: Postgres | None = None
+    done: Counter[str] = field(default_factory=Counter)
+
+    async def start(self) -> None:
+        """Start everything."""
+        for front in self.fronts:
+            await front.proxy.start()
+            await front.start()
+
+    async def close(self) -> None:
+        """Stop everything."""
+        for front in self.fronts:
+            await front.proxy.close()
+            front.server.kill()
+
+    @property
+    def front(self) -> Front:
+        """The one that is hurt next."""
+        return self.chance.choice(self.fronts)
 
     async def inject(self, name: str) -> None:
         """Do one fault and mend it."""
@@ -45,44 +73,48 @@ class System:
 
 async def kill(system: System) -> None:
     """The process ends where it stands."""
-    system.server.kill()
+    front = system.front
+    front.server.kill()
     await asyncio.sleep(system.moment(0.1))
-    await system.start()
+    await front.start()
 
 
 async def terminate(system: System) -> None:
     """The process is asked to end."""
-    await system.server.terminate()
-    await system.start()
+    front = system.front
+    await front.server.terminate()
+    await front.start()
 
 
 async def pause(system: System) -> None:
     """The process stands still."""
-    system.server.pause()
+    front = system.front
+    front.server.pause()
     await asyncio.sleep(system.moment())
-    system.server.resume()
+    front.server.resume()
 
 
 async def cut(system: System) -> None:
     """Connections break."""
-    system.proxy.cut()
+    system.front.proxy.cut()
 
 
 async def hold(system: System) -> None:
     """The network stands still."""
-    await system.proxy.hold(system.moment())
+    await system.front.proxy.hold(system.moment())
 
 
 async def lose(system: System) -> None:
     """Answers are lost."""
-    await system.proxy.lose_answers(system.moment())
+    await system.front.proxy.lose_answers(system.moment())
 
 
 async def power(system: System) -> None:
     """The machine is off at once; what was not synced is lost, or part of it."""
-    system.server.kill()
+    (front,) = system.fronts
+    front.server.kill()
     _disk(system).cut()
-    await system.start()
+    await front.start()
 
 
 async def full(system: System) -> None:
@@ -93,12 +125,24 @@ async def full(system: System) -> None:
 
 
 async def syncs(system: System) -> None:
-    """Syncs fail for a while; then the power is cut."""
+    """Syncs fail for a while; then the process is killed, or the power cut a little later."""
     _disk(system).set(failing=system.chance.choice([100, 400, 1000]))
     await asyncio.sleep(system.moment())
+    (front,) = system.fronts
+    killed = system.chance.random() < 0.5
+    if killed:  # what no sync covers is in the page cache, and stays
+        front.server.kill()
     _disk(system).set()
-    await asyncio.sleep(system.moment(0.2))
-    await power(system)
+    if not killed:
+        await asyncio.sleep(system.moment(0.2))
+    await (front.start() if killed else power(system))
+
+
+async def postgres(system: System) -> None:
+    """The database stops, cleanly or as in a crash, and comes back."""
+    assert system.postgres is not None, "this fault needs a PostgreSQL"
+    how = system.chance.choice([signal.SIGINT, signal.SIGQUIT])
+    await asyncio.to_thread(system.postgres.restart, how)
 
 
 def _disk(system: System) -> Disk:
@@ -108,7 +152,12 @@ def _disk(system: System) -> Disk:
 
 FAULTS: dict[str, Callable[[System], Awaitable[None]]] = {
     "kill": kill, "terminate": terminate, "pause": pause, "cut": cut, "hold": hold, "lose": lose,
-    "power": power, "full": full, "syncs": syncs,
+    "power": power, "full": full, "syncs": syncs, "postgres": postgres,
 }  # fmt: skip
 OF_THE_DISK = frozenset({"power", "full", "syncs"})
-POSSIBLE = tuple(name for name in FAULTS if COMPILER or name not in OF_THE_DISK)
+OF_ONE = tuple(name for name in FAULTS if name != "postgres")
+POSSIBLE = tuple(name for name in OF_ONE if COMPILER or name not in OF_THE_DISK)
+"""Faults of a server with a store of its own."""
+
+SHARED = tuple(name for name in FAULTS if name not in OF_THE_DISK)
+"""Faults of servers that share a PostgreSQL."""

@@ -70,6 +70,9 @@ class Recorder:
 
     path: Path
     operations: list[Operation] = field(default_factory=list)
+    stored: int = 0
+    """Appends acknowledged so far."""
+
     _file: TextIO | None = None
 
     def add(self, operation: Operation) -> None:
@@ -77,6 +80,7 @@ class Recorder:
         if self._file is None:
             self._file = self.path.open("a", encoding="utf-8")
         self.operations.append(operation)
+        self.stored += operation.kind == "append" and operation.outcome == "ok"
         self._file.write(json.dumps(asdict(operation)) + "\n")
 
     def close(self) -> None:

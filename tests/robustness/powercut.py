@@ -179,6 +179,7 @@ class Disk:
         self.folder, self._library = folder.absolute(), beside / "disk.so"
         self._journal, self._control = beside / "journal", beside / "control"
         self._chance = random.Random(seed)
+        self._sync_us = self._chance.choice([100, 1000, 5000])
         compile_shim(self._library)
         self.set()
         self.begin()
@@ -193,10 +194,10 @@ class Disk:
             "RS_DISK_CONTROL": str(self._control),
         }
 
-    def set(self, failing: int = 0, room: int = -1, sync_us: int = 500) -> None:
-        """Syncs in a thousand that fail, bytes that are free (-1: enough), a sync's time."""
+    def set(self, failing: int = 0, room: int = -1) -> None:
+        """Syncs in a thousand that fail, bytes that are free (-1: enough)."""
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
-            file.write(CONTROL.pack(failing, room, sync_us))
+            file.write(CONTROL.pack(failing, room, self._sync_us))
 
     def begin(self) -> None:
         """Take the folder as it is; nobody may be working on it."""

@@ -10,16 +10,22 @@ import shutil
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from tests.postgres import MISSING, Postgres, binaries, running
+from tests.robustness.bugs import BUGS, hunt
 from tests.robustness.campaign import Plan, Report, campaign
-from tests.robustness.faults import FAULTS, POSSIBLE
+from tests.robustness.faults import FAULTS, POSSIBLE, SHARED
 from tests.robustness.server import TREE
 
-LONGEST_S = 20.0
+HUNT_S = 120.0
+NO_COMPILER = "install a C compiler (cc)"
 
 
 def main(
@@ -27,18 +33,30 @@ def main(
     seed: Annotated[int, typer.Option(help="0: another one at each run.")] = 0,
     faults: Annotated[str, typer.Option(help="Names with commas; empty: all.")] = "",
     tree: Annotated[Path, typer.Option(help="The copy of the product to test.")] = TREE,
+    longest: Annotated[float, typer.Option(help="Seconds of one campaign at most.")] = 20.0,
+    until_failure: Annotated[bool, typer.Option(help="Stop at the first that fails.")] = False,
+    bugs: Annotated[bool, typer.Option(help="Then look for every seeded bug.")] = False,
     keep: Annotated[Path | None, typer.Option(help="Where failures are kept.")] = None,
 ) -> None:
     """Run campaigns and print what came of them."""
     seed = seed or random.SystemRandom().randrange(1, 1 << 31)
     folder = keep or Path(tempfile.mkdtemp(prefix="robustness-"))
-    names = tuple(faults.split(",")) if faults else POSSIBLE
+    possible = (*POSSIBLE, "damage", *(["postgres"] if binaries() else []))
+    names = tuple(faults.split(",")) if faults else possible
     typer.echo(f"seed {seed}, faults {' '.join(names)}")
-    for name in FAULTS.keys() - {*POSSIBLE}:
-        typer.echo(f"without {name}: install a C compiler (cc)")
-    reports = list(_campaigns(seconds, seed, names, (tree, folder)))
+    for name in sorted(FAULTS.keys() - {*possible}):
+        typer.echo(f"without {name}: {MISSING if name == 'postgres' else NO_COMPILER}")
+    reports = []
+    with ExitStack() as stack:
+        database = stack.enter_context(contextmanager(running)()) if "postgres" in names else None
+        bases = (Plan(folder, seed, longest, tree=tree), database)
+        for report in _campaigns(seconds, names, bases):
+            reports.append(report)
+            if until_failure and report.violations:
+                break
     _print(reports)
-    if any(report.violations for report in reports):
+    missed = _hunts(folder) if bugs else 0
+    if missed or any(report.violations for report in reports):
         typer.echo(f"histories, stores and logs of what failed: {folder}")
         raise typer.Exit(1)
     if keep is None:
@@ -46,21 +64,42 @@ def main(
 
 
 def _campaigns(
-    seconds: float, seed: int, names: tuple[str, ...], places: tuple[Path, Path]
-) -> list[Report]:
-    chance, reports = random.Random(seed), list[Report]()
-    tree, folder = places
+    seconds: float, names: tuple[str, ...], bases: tuple[Plan, Postgres | None]
+) -> Iterator[Report]:
+    """Campaigns like the first base; those that restart the database are on the second."""
+    base, database = bases
+    chance = random.Random(base.seed)
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         number = chance.randrange(1 << 31)
         some = tuple(chance.sample(names, chance.randint(1, len(names))))
-        plan = Plan(folder / str(number), number, min(LONGEST_S, max(3.0, left)), some, tree)
+        shared = database if "postgres" in some else None
+        plan = replace(
+            base,
+            folder=base.folder / str(number),
+            seed=number,
+            seconds=min(base.seconds, max(3.0, left)),
+            faults=tuple(name for name in some if shared is None or name in SHARED),
+            postgres=shared,
+        )
         report = asyncio.run(campaign(plan))
-        reports.append(report)
         if not report.violations:
             shutil.rmtree(plan.folder)
         _line(report)
-    return reports
+        yield report
+
+
+def _hunts(folder: Path) -> int:
+    """Look for every seeded bug; how many were missed."""
+    missed = 0
+    typer.echo("\n| bug | fault | caught after | by |\n| --- | --- | ---: | --- |")
+    for bug in BUGS:
+        catch = hunt(bug, folder / "bug", HUNT_S)
+        missed += not catch.violation
+        law = catch.violation.split(": ")[1] if catch.violation.count(": ") else catch.violation
+        after = f"{catch.seconds:.0f} s" if catch.violation else "missed"
+        typer.echo(f"| {bug.name}: {bug.what} | {bug.faults or 'clients'} | {after} | {law} |")
+    return missed
 
 
 def _line(report: Report) -> None:

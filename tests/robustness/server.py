@@ -21,6 +21,14 @@ SETTINGS = {
 }
 
 
+PROGRAM = """
+import ctypes
+ctypes.CDLL(None).prctl(1, 9)  # PR_SET_PDEATHSIG: it does not outlive the test, however that ends
+from services.cli import main
+main()
+"""
+
+
 class Gone(Exception):
     """The server ended instead of serving; its last words."""
 
@@ -29,9 +37,13 @@ class Server:
     """`rankspace serve` on a folder. `environment` is added to that of this process."""
 
     def __init__(
-        self, folder: Path, tree: Path = TREE, environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        data: Path,
+        tree: Path = TREE,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder, self._data = folder, data
         self._tree = tree
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -42,12 +54,11 @@ class Server:
         self.folder.mkdir(parents=True, exist_ok=True)
         port_file = self.folder / "port"
         port_file.unlink(missing_ok=True)
-        program = "from services.cli import main; main()"
         paths = {"PYTHONPATH": str(self._tree), "RANKSPACE_GATEWAY__PORT_FILE": str(port_file)}
         with self.log.open("ab") as log:
-            command = [sys.executable, "-c", program, "serve", "--address", "127.0.0.1:0"]
+            command = [sys.executable, "-c", PROGRAM, "serve", "--address", "127.0.0.1:0"]
             self._process = subprocess.Popen(  # noqa: ASYNC220 - over at once
-                [*command, "--folder", str(self.folder / "data")],
+                [*command, "--folder", str(self._data)],
                 env=os.environ | SETTINGS | paths | self._environment,
                 cwd=self._tree,
                 stdin=subprocess.DEVNULL,

@@ -1,0 +1,211 @@
+"""Bugs that somebody could make, each one change of the product's text: the suite must catch all.
+
+A bug is planted in a copy of the tree, and campaigns run from that copy, with the faults that bring
+it out, until one of them fails or the effort is used up. A text that is no longer there is an
+error: the bug is then to be planted where its subject has gone.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.robustness.server import TREE
+
+PARTS = ("rankspace", "services", "tests/robustness", "tests/postgres.py")
+
+
+@dataclass(frozen=True)
+class Bug:
+    """One way to be wrong."""
+
+    name: str
+    what: str
+    file: str
+    old: str
+    new: str
+    faults: str
+    """Those of `faults.py` that bring it out ("": clients alone do), "damage": of files at rest."""
+
+
+@dataclass(frozen=True)
+class Catch:
+    """What became of a bug."""
+
+    bug: Bug
+    violation: str
+    """The first one; "" if the bug was not caught."""
+
+    seconds: float
+
+
+def plant(bug: Bug, folder: Path) -> None:
+    """Copy the tree and plant a bug in it. Raises ValueError if its text is not there once."""
+    for part in PARTS:
+        ignore = shutil.ignore_patterns("__pycache__", "sample")
+        if (TREE / part).is_file():
+            shutil.copy(TREE / part, folder / part)
+        else:
+            shutil.copytree(TREE / part, folder / part, ignore=ignore)
+    path = folder / bug.file
+    text = path.read_text("utf-8")
+    if text.count(bug.old) != 1:
+        raise ValueError(f"{bug.name}: {bug.file} has {text.count(bug.old)} times {bug.old!r}")
+    path.write_text(text.replace(bug.old, bug.new), "utf-8")
+
+
+def hunt(bug: Bug, folder: Path, seconds: float, seed: int = 1) -> Catch:
+    """Plant a bug and look for it until it is caught or the time is over."""
+    shutil.rmtree(folder, ignore_errors=True)
+    plant(bug, folder)
+    began = time.monotonic()
+    command = [sys.executable, "-m", "tests.robustness.run", "--until-failure"]
+    options = [
+        "--longest",
+        "5",
+        "--seconds",
+        str(seconds),
+        "--seed",
+        str(seed),
+        "--keep",
+        str(folder / "kept"),
+    ]
+    done = subprocess.run(
+        [*command, *options, "--faults", bug.faults or "none", "--tree", str(folder)],
+        cwd=folder,
+        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    broken = "Traceback" in done.stderr or "does not start" in done.stdout
+    if done.returncode not in (0, 1) or broken:
+        raise RuntimeError(f"{bug.name}: the hunt failed: {done.stdout[-800:]}{done.stderr[-800:]}")
+    found = re.search(r"^ {10,}(\S.*)$", done.stdout, re.MULTILINE)
+    violation = found[1] if found and done.returncode == 1 else ""
+    shutil.rmtree(folder)
+    return Catch(bug, violation, time.monotonic() - began)
+
+
+APPEND = "rankspace/store/append.py"
+BLOBS = "rankspace/store/blobs.py"
+DATABASE = "rankspace/store/database.py"
+FILES = "rankspace/store/files.py"
+LOG = "rankspace/store/log.py"
+READING = "rankspace/store/reading.py"
+WINDOW = "rankspace/client/window.py"
+
+BUGS = (
+    Bug(
+        "ack before fsync", "commits return before they are on the disk", DATABASE,
+        'self._engine = _engine(config, "FULL")', 'self._engine = _engine(config, "OFF")', "power",
+    ),
+    Bug(
+        "blob not synced", "rows name large media whose bytes are not on the disk", FILES,
+        "        os.fsync(file.fileno())\n", "", "power",
+    ),
+    Bug(
+        "folder not synced", "the name of a blob is not on the disk", BLOBS,
+        "                files.sync(folder)\n\n    def get", "                pass\n\n    def get",
+        "power",
+    ),
+    Bug(
+        "blob after its row", "a row commits before the blob that it names is written", BLOBS,
+        "                files.write(self._path(pile.name), pile.pieces)\n",
+        "                import threading\n"
+        "                late = (self._path(pile.name), pile.pieces)\n"
+        "                threading.Timer(0.05, files.write, late).start()\n", "kill",
+    ),
+    Bug(
+        "unknown taken for refused", "a blob is removed though its row may have committed", LOG,
+        "if batch.blob and not _kept(outcome)",
+        "if batch.blob and not isinstance(outcome, Appended)",
+        "syncs",
+    ),
+    Bug(
+        "torn batch", "half of a batch is committed before the other half", LOG,
+        "        synced = any(batch.durability",
+        "        from dataclasses import replace\n"
+        "        for one in batches:\n"
+        "            half = replace(one, samples=one.samples[: len(one.samples) // 2])\n"
+        "            if half.samples and one.offset is not None:\n"
+        "                self._blobs.settle([one.blob] if one.blob else [])\n"
+        "                with self._database.write() as connection:\n"
+        "                    compare_and_append(connection, [half])\n"
+        "        synced = any(batch.durability", "kill",
+    ),
+    Bug(
+        "no fence", "an older writer goes on", APPEND,
+        "if 0 < epoch < known:", "if False and 0 < epoch < known:", "",
+    ),
+    Bug(
+        "fence not kept", "the newest epoch is forgotten", APPEND,
+        "    if newest > row.epoch:", "    if False and newest > row.epoch:", "",
+    ),
+    Bug(
+        "duplicate not compared", "other content at a taken offset counts as a retry", APPEND,
+        "        if there != new.hash:", "        if False and there != new.hash:", "",
+    ),
+    Bug(
+        "overlap stored again", "what is there already of a batch is appended once more", APPEND,
+        "new = batch.samples[there:]", "new = batch.samples[there:] and batch.samples", "",
+    ),
+    Bug(
+        "gap filled", "a batch beyond the end lands at the end", APPEND,
+        "    if first > head.next:", "    first = min(first, head.next)\n    if first > head.next:",
+        "",
+    ),
+    Bug(
+        "refused batch leaks", "a batch that is refused leaves its samples in the group", APPEND,
+        "        except RankspaceError as error:\n            outcomes.append(error)",
+        "        except RankspaceError as error:\n            outcomes.append(error)\n"
+        "            if isinstance(error, OffsetGap) and batch.stream in heads:\n"
+        "                _extend(heads[batch.stream], batch.epoch, batch.samples)", "",
+    ),
+    Bug(
+        "tombstone without offset", "a refused sample takes no offset", APPEND,
+        "    new = batch.samples[there:]\n",
+        "    new = [one for one in batch.samples[there:] if one.reason is None]\n", "",
+    ),
+    Bug(
+        "duplicate told as new", "a retry is acknowledged as if it had been stored now", APPEND,
+        "len(batch.samples), not new, batch.durability)", "len(batch.samples), False)", "",
+    ),
+    Bug(
+        "finalized stream grows", "nobody asks whether the stream is closed", APPEND,
+        "    if new and head.row.finalized:", "    if False and head.row.finalized:", "",
+    ),
+    Bug(
+        "digest of the last", "the digest forgets all but the last sample of a batch", APPEND,
+        "head.digest = content.chain(head.digest, one.hash)",
+        "head.digest = content.chain(head.row.digest, one.hash)", "",
+    ),
+    Bug(
+        "follower skips", "a reader that follows goes on one too far", "services/local/engine.py",
+        "at = max(at, head.next_offset)\n", "at = max(at, head.next_offset + window.follow)\n", "",
+    ),
+    Bug(
+        "stale read", "a read ends before what was acknowledged", READING,
+        "end = head.next_offset if stop is None else min(stop, head.next_offset)",
+        "end = max(0, head.next_offset - 1)", "",
+    ),
+    Bug(
+        "off by one on resume", "the server tells a writer to go on one too early",
+        "services/ingestion/service.py",
+        "            next_offset=stream.next_offset,\n            credits",
+        "            next_offset=max(0, stream.next_offset - 1),\n            credits", "",
+    ),
+    Bug(
+        "client forgets", "the SDK takes what was on its way for stored", WINDOW,
+        "        self._sent = self._sent_bytes = 0\n",
+        "        while self._sent:\n            self._pending.popleft()\n"
+        "            self._sent -= 1\n        self._sent_bytes = 0\n", "cut,lose",
+    ),
+    Bug(
+        "hash not checked", "bytes that changed at rest are returned", READING,
+        "if content.digest(sample) == row.hash:", "if content.digest(sample):", "damage",
+    ),
+)  # fmt: skip

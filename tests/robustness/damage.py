@@ -1,0 +1,142 @@
+"""Files that change at rest: a bit flips, a tail is gone, a sector is zero.
+
+A store that a server left behind is copied, one place of one file is damaged, and everything is
+read again. Allowed is: all that was there, or a refusal as CORRUPT. Other content, a hole, or a
+fault of the program's own never is. Only the write-ahead log may end early without a word, and only
+where that looks like a commit that never came to its end: its file is cut short, or the damage is
+in its last transaction.
+"""
+
+import random
+import shutil
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankspace.errors import Corrupt, RankspaceError
+from rankspace.media.sample import Sample
+from rankspace.store.config import StoreConfig
+from rankspace.store.store import Store
+from tests.robustness.contents import key, key_of
+
+Content = dict[str, tuple[str, ...]]
+"""The keys of every stream, in order."""
+
+WAL = "store.db-wal"
+_HEAD = struct.Struct(">8I")  # sqlite.org/fileformat2.html, WAL header
+_FRAME = struct.Struct(">6I")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One place that is no longer what it was."""
+
+    file: str
+    how: str
+    at: int
+
+    def __str__(self) -> str:
+        return f"{self.how} of {self.file} at byte {self.at}"
+
+
+def damage(folder: Path, chance: random.Random) -> Damage:
+    """Damage one place of a store."""
+    blobs = sorted(path for path in (folder / "blobs").rglob("*") if path.is_file())
+    files = [folder / "store.db", folder / WAL, *([chance.choice(blobs)] if blobs else ())]
+    path = chance.choice([file for file in files if file.exists() and file.stat().st_size])
+    size = path.stat().st_size
+    done = Damage(str(path.relative_to(folder)), chance.choice(HOW), chance.randrange(size))
+    data = bytearray(path.read_bytes())
+    match done.how:
+        case "flip":
+            data[done.at] ^= 1 << chance.randrange(8)
+        case "truncation":
+            del data[done.at :]
+        case "zeros":
+            data[done.at : done.at + 512] = bytes(len(data[done.at : done.at + 512]))
+    path.write_bytes(data)
+    return done
+
+
+HOW = ("flip", "flip", "truncation", "zeros")
+
+
+def contents(folder: Path, inline_bytes_max: int = 1000) -> tuple[Content, str]:
+    """What every stream holds, and the reason for what could not be read ("": all could)."""
+    found: Content = {}
+    refused = ""
+    try:
+        with Store.open(StoreConfig(folder=folder, inline_bytes_max=inline_bytes_max)) as store:
+            for stream in store.log.list(1000).items:
+                try:
+                    found[stream.name] = tuple(_keys(store, stream.name))
+                except RankspaceError as error:
+                    refused = error.reason()
+    except RankspaceError as error:
+        refused = error.reason()
+    return found, refused
+
+
+def _keys(store: Store, stream: str) -> Iterator[str]:
+    for expected, (offset, entry) in enumerate(store.log.records(stream)):
+        found = key(entry) if isinstance(entry, Sample) else key_of(entry.sample_id)
+        yield found if offset == expected else f"at {offset}"
+
+
+def verdict(before: Content, folder: Path, done: Damage, wal: tuple[int, int]) -> str:
+    """What is wrong with a damaged store; "" if nothing is.
+
+    `wal` is where the last transaction of the undamaged write-ahead log begins, and where it ends.
+    """
+    try:
+        after, refused = contents(folder)
+    except Exception as error:  # noqa: BLE001 - whatever comes out is the finding
+        return f"{done}: a fault of its own: {error!r}"
+    if refused not in ("", Corrupt.reason()):
+        return f"{done}: refused as {refused}"
+    if refused:
+        wrong = [name for name, keys in after.items() if keys != before.get(name)]
+        return f"{done}: refused, but other streams changed: {wrong}" if wrong else ""
+    if after == before:
+        return ""
+    prefix = all(before.get(name, ())[: len(keys)] == keys for name, keys in after.items())
+    ends = done.file == WAL and prefix
+    if ends and (wal[0] <= done.at or done.how == "truncation"):
+        return ""
+    lost = sum(map(len, before.values())) - sum(map(len, after.values()))
+    return f"{done}: read without a word, {lost} fewer, {'a prefix' if ends else 'other content'}"
+
+
+def last_transaction(log: Path) -> tuple[int, int]:
+    """The bytes that the last transaction of a write-ahead log takes; (0, 0) without any.
+
+    A damaged sector may begin before the transaction that it reaches into, hence 512 bytes less.
+    """
+    data = log.read_bytes() if log.exists() else b""
+    if len(data) < _HEAD.size:
+        return 0, 0
+    page, salts = _HEAD.unpack_from(data)[2], _HEAD.unpack_from(data)[4:6]
+    ends = [0, _HEAD.size]
+    for at in range(_HEAD.size, len(data) - page - _FRAME.size + 1, page + _FRAME.size):
+        _, commits, *found = _FRAME.unpack_from(data, at)
+        if tuple(found[:2]) != salts:
+            break
+        if commits:
+            ends.append(at + page + _FRAME.size)
+    return max(0, ends[-2] - 512), ends[-1]
+
+
+def tried(store: Path, scratch: Path, chance: random.Random, times: int) -> Iterator[str]:
+    """Damage copies of a store; what is wrong with each ("": nothing)."""
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(store, scratch)
+    wal = last_transaction(scratch / WAL)
+    before, refused = contents(scratch)
+    assert not refused, f"the store is damaged already: {refused}"
+    for _ in range(times):
+        shutil.rmtree(scratch)
+        shutil.copytree(store, scratch)
+        done = damage(scratch, chance)
+        yield verdict(before, scratch, done, wal)
+    shutil.rmtree(scratch)

@@ -1,0 +1,62 @@
+"""A short run of the whole suite: clients, faults and verdicts on real servers.
+
+`make robustness SECONDS=600` is the long one.
+"""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tests.postgres import Postgres
+from tests.robustness.campaign import Plan, Report, campaign
+from tests.robustness.damage import damage, last_transaction, verdict
+from tests.robustness.faults import POSSIBLE
+from tests.robustness.powercut import COMPILER
+
+NETWORK = ("cut", "hold", "lose", "pause")
+SECONDS = 2.0
+
+
+async def ran(folder: Path, seed: int, *faults: str, postgres: Postgres | None = None) -> Report:
+    """A short campaign in which something happened."""
+    plan = Plan(folder, seed, SECONDS, faults, damages=8, postgres=postgres)
+    report = await campaign(plan)
+    assert report.faults, "no fault in all that time"
+    assert report.samples, "nothing was stored"
+    return report
+
+
+async def test_a_bad_network_and_a_killed_server_break_no_promise(tmp_path: Path) -> None:
+    report = await ran(tmp_path, 1, "kill", "terminate", *NETWORK)
+    assert report.violations == []
+
+
+async def test_two_servers_on_a_postgres_that_crashes_break_no_promise(
+    tmp_path: Path, postgres: Postgres
+) -> None:
+    report = await ran(tmp_path, 4, "kill", "postgres", postgres=postgres)
+    assert report.violations == []
+
+
+@pytest.mark.skipif(COMPILER is None, reason="install a C compiler (cc): no power cuts")
+async def test_a_disk_that_fills_fails_and_loses_power_breaks_no_promise(tmp_path: Path) -> None:
+    assert set(POSSIBLE) >= {"power", "full", "syncs"}
+    report = await ran(tmp_path, 2, "power", "full", "syncs")
+    assert report.violations == []
+
+
+async def test_damage_at_rest_is_refused_and_never_read(tmp_path: Path) -> None:
+    report = await ran(tmp_path, 3, "damage")
+    assert report.violations == []
+
+
+def test_damage_that_is_read_without_a_word_is_a_finding(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    (store / "blobs").mkdir(parents=True)
+    (store / "store.db").write_bytes(b"no database" * 100)
+    done = damage(store, random.Random(1))
+    assert verdict({"s": ("a",)}, store, done, last_transaction(store / "store.db-wal")) == ""
+    done = damage(store, random.Random(1))
+    (store / "store.db").unlink()
+    assert "1 fewer" in verdict({"s": ("a",)}, store, done, (0, 0))
