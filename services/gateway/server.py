@@ -50,6 +50,9 @@ CALLS_BEFORE_THE_DOOR = 4
 """Times the calls that may be at work: so many may be open, those that have not said what they want
 among them. Beyond that gRPC refuses a call before any of our code runs."""
 
+AHEAD = 1 << 18
+"""Bytes of one connection, or of one call, that are taken before anybody reads them."""
+
 log = structlog.get_logger()
 
 
@@ -110,8 +113,15 @@ def _options(config: GatewayConfig) -> list[tuple[str, int]]:
     return [
         ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
         ("grpc.max_receive_message_length", config.message_bytes_max),
-        # What came in as large as it may goes out again, with its offset.
-        ("grpc.max_send_message_length", config.message_bytes_max + ENVELOPE),
+        # What came in as large as it may, in a message and in pieces, goes out with its offset.
+        (
+            "grpc.max_send_message_length",
+            config.message_bytes_max + config.ingestion.growing_bytes_max + ENVELOPE,
+        ),
+        # What no call has asked for is not taken far ahead: the credits bound the rest.
+        ("grpc.http2.bdp_probe", 0),
+        ("grpc.http2.lookahead_bytes", AHEAD),
+        ("grpc.experimental.tcp_max_read_chunk_size", AHEAD),
         ("grpc.max_metadata_size", config.metadata_bytes_max),
         ("grpc.max_concurrent_streams", config.calls_per_connection_max),
         ("grpc.keepalive_time_ms", keepalive_ms),

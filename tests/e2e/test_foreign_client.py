@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,12 @@ def buf(server: Server, method: str, *messages: dict[str, Any]) -> list[dict[str
         check=False,
         timeout=30,
     )
-    decoder, answers, rest = json.JSONDecoder(), [], (done.stdout or done.stderr).strip()
+    return parsed(done.stdout or done.stderr)
+
+
+def parsed(text: str) -> list[dict[str, Any]]:
+    """JSON objects, one after the other."""
+    decoder, answers, rest = json.JSONDecoder(), [], text.strip()
     while rest:
         answer, end = decoder.raw_decode(rest)
         answers.append(answer)
@@ -75,6 +81,30 @@ def test_samples_go_in_and_come_out(server: Server) -> None:
     read = buf(server, "IngestionService/ReadSamples", {"stream": "streams/s"})
     stored = [sample for page in read for sample in page.get("samples", ())]
     assert [sample["sample"] for sample in stored] == [text("good", b"hello")]
+
+
+def test_the_examples_of_the_page_work(server: Server) -> None:
+    page = (Path(__file__).parent.parent.parent / "docs/operations.md").read_text("utf-8")
+    section = page.split("## Streaming from a client that is not ours")[1].split("\n## ")[0]
+    examples = section.split("```\n")[1::2]
+    assert len(examples) == 4
+    said = []
+    for example in examples:
+        done = subprocess.run(
+            ["/bin/sh", "-c", example.replace("127.0.0.1:50051", server.address)],
+            env=os.environ | {"PATH": f"{BUF.parent}:{os.environ['PATH']}"},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=30,
+        )
+        said.append(done.stdout)
+    assert '"atLeastOnce"' not in said[1]
+    (read,) = [sample for answer in parsed(said[3]) for sample in answer.get("samples", ())]
+    assert (read["offset"], read["sample"]["sampleId"]) == ("1", "two")
+    (part,) = read["sample"]["parts"]
+    assert part["role"] == "speech"
+    assert base64.b64decode(part["audio"]["data"]) == b"".join(bytes((n, 0)) for n in range(8))
 
 
 def test_a_refusal_is_a_status_with_reason_and_field(server: Server) -> None:
