@@ -12,7 +12,7 @@ from tests.services.parrot import ParrotEngine
 ROOT = Path(__file__).parents[3]
 DASHBOARD = ROOT / "deploy" / "dashboards" / "rankspace.json"
 NAME = re.compile(r"\b(?:rankspace|process)_[a-z_]+")
-ROW = re.compile(r"^\| `(rankspace_\w+)` \| (\w+) \| ([^|]*) \| (.+) \|$", re.MULTILINE)
+ROW = re.compile(r"^\| (rankspace_\w+) \| (\w+) \| ([^|]*) \| (.+) \|$", re.MULTILINE)
 
 
 def expressions() -> list[str]:

@@ -21,7 +21,7 @@ from services.gateway.config import GatewayConfig
 from services.gateway.server import running
 from services.telemetry import metrics
 from tests.services.parrot import ParrotEngine
-from tests.services.test_tls import self_signed
+from tests.services.test_tls import signed
 
 
 async def asked(port: int, head: str, tls: ssl.SSLContext | None = None) -> tuple[int, str]:
@@ -172,7 +172,7 @@ async def test_a_page_that_others_could_reach_unasked_is_refused(
 
 
 async def test_with_a_certificate_the_page_speaks_tls(engine: ParrotEngine, tmp_path: Path) -> None:
-    key, certificate = self_signed(tmp_path)
+    key, certificate = signed(tmp_path, "server")
     async with serving(engine, certificate=certificate, key=key) as (_, page):
         trusted = ssl.create_default_context(cafile=str(certificate))
         assert (await asked(page, get(), trusted))[0] == 200
