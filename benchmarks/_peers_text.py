@@ -2,7 +2,9 @@
 
 Both are made from a config, without any hub: 6 layers of 192, 3 heads, tied embeddings, learned
 positions, the dropout of the others, and AdamW at GPT-2's weight decay. Rates, schedule, clipping
-and texts are those of all arms.
+and texts are those of all arms. x-transformers scales tied logits by 1 and not by its default of
+D^-1/2, with which it learns much more slowly here (1.80 against 1.60 bits a byte of GPT-2 after
+60,000 tokens).
 """
 
 from importlib import import_module
@@ -44,7 +46,7 @@ def build(
     )  # fmt: skip
     model: nn.Module = peer.TransformerWrapper(
         num_tokens=vocabulary, max_seq_len=context, attn_layers=layers, emb_dropout=dropout,
-        tie_embedding=True,
+        tie_embedding=True, tie_embedding_scale=1.0,
     )  # fmt: skip
     return model
 

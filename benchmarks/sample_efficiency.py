@@ -126,7 +126,9 @@ def summary(table: Table, rates: Sequence[float], ours: str) -> dict[str, Any]:
         found_["birth_gap_nats"] = max(gaps) if gaps else None
         found_["norm_p95_over_median"] = max(r["norm_p95"] / r["norm_median"] for r in runs)
     violations = [run["maxvio"] for arm in told for run in told[arm] if "maxvio" in run]
-    return found_ | {"maxvio": max(violations) if violations else None}
+    found_["maxvio"] = max(violations) if violations else None
+    wide = {arm: interval([each["test_bpb"] for each in runs])[1] for arm, runs in told.items()}
+    return found_ | {"intervals": wide}
 
 
 def _race(
