@@ -9,11 +9,11 @@ hash, the rest is appended. A retry is therefore harmless however the client has
 anew. What a group has appended counts for the batches after it in the same group.
 """
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.sql import bindparam
 
@@ -105,8 +105,8 @@ def prepare(
         sample.event_time_us,
         found,
         content.media_bytes(sample),
-        json.dumps(dict(sample.labels)) if sample.labels else "{}",
-        json.dumps(packed.parts),
+        to_json(dict(sample.labels)).decode() if sample.labels else "{}",
+        to_json(packed.parts).decode(),
         packed.payload,
     )
 

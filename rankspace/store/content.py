@@ -22,6 +22,7 @@ import hashlib
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from rankspace.errors import Corrupt
@@ -124,16 +125,20 @@ def _text(text: str) -> bytes:
     return struct.pack("<I", len(encoded)) + encoded
 
 
+_word = lru_cache(4096)(_text)
+"""The same for texts that most samples share."""
+
+
 def _layout(sample: Sample) -> Iterator[bytes]:
     """The layout piece by piece, so that media are not copied."""
     timed = any(part.start_us for part in sample.parts)
     yield (b"rankspace.sample.2" if timed else b"rankspace.sample.1") + _text(sample.sample_id)
     yield struct.pack("<qI", sample.event_time_us, len(sample.labels))
     for key, value in sorted(sample.labels.items()):
-        yield _text(key) + _text(value)
+        yield _word(key) + _text(value)
     yield struct.pack("<I", len(sample.parts))
     for part in sample.parts:
-        yield _text(part.modality) + _text(part.encoding) + _text(part.role)
+        yield _word(part.modality) + _word(part.encoding) + _word(part.role)
         yield struct.pack("<IIQ", part.rate_hz, part.channels, len(part.data))
         yield part.data
         yield struct.pack("<I", len(part.frames))
