@@ -109,6 +109,8 @@ class Append:
                 if self._window.answers > answers or quiet:
                     patience.renew()
                 await patience.wait(error)
+                if quiet:  # a call that only waited has failed at nothing
+                    patience.renew()
                 self._summary = replace(self._summary, reconnects=self._summary.reconnects + 1)
             else:
                 return self._summary

@@ -4,21 +4,20 @@
                   │ waits for credit            │
                   └────────── given back ◀──────┘
 
-What the next batch holds is judged while the one before it is on its way to the disk. Pieces that
-have come one after the other go into one transaction. A message counts against the credits of its
-call until its answer is written, and against what the server holds until it is stored.
+What the next batches hold is judged while those before them are on their way to the disk, and they
+follow without waiting: all that a call has sent may share one commit. Pieces that have come one
+after the other go into one transaction. A message counts against the credits of its call until its
+answer is written, and against what the server holds until it is stored.
 """
 
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from rankspace.errors import InvalidInput, RankspaceError, Unreachable
-from rankspace.store.entries import Durability
 from rankspace.store.growing import Grown, Medium
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.problem_pb2 import GoAway
@@ -32,45 +31,11 @@ from services.ingestion.admission import Admitted, admit, kept
 from services.ingestion.answering import placed, read_steps, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
-from services.quotas import Quotas
-from services.sandbox.decoding import Sandbox
+from services.ingestion.room import Item, Room, Writer
 from services.telemetry import appends, tracing
 from services.telemetry.metrics import APPEND_SECONDS, CREDIT_BATCHES, CREDIT_BYTES
 
-GROWN_AT_ONCE = 2
-"""Batches of the whole server whose growing media are in memory at the same time."""
-
-
-@dataclass(slots=True)
-class Item:
-    """One message on its way through the call."""
-
-    request: pb.AppendSamplesRequest
-    size: int
-    admitting: "asyncio.Task[Admitted] | None" = None
-    read_at: float = field(default_factory=time.monotonic)
-    span: Any = None
-    """Its part of the caller's trace, if one is made."""
-
-
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Who writes where, and how."""
-
-    stream: str
-    epoch: int
-    durability: Durability
-    keep_rejects: bool
-
-
-class Room:
-    """What all calls of a server share: what they hold and may take, and who looks into media."""
-
-    def __init__(self, config: IngestionConfig, quotas: Quotas) -> None:
-        self.quotas = quotas
-        self.held = Credits(config.held_bytes_max, 1 << 30)
-        self.sandbox = Sandbox(config.sandbox, config.limits)
-        self.grown = asyncio.Semaphore(GROWN_AT_ONCE)
+Coming: TypeAlias = "asyncio.Future[pb.AppendSamplesResponse]"
 
 
 class Appending:
@@ -86,9 +51,9 @@ class Appending:
         self._credits = Credits(config.credit_bytes, config.credit_batches)
         self._inbox: deque[Item] = deque()
         self._news = asyncio.Event()
+        self._under_way: set[asyncio.Task[pb.AppendSamplesResponse]] = set()
         self._all_read = False
-        self._outbox: asyncio.Queue[tuple[pb.AppendSamplesResponse, Item | None] | None]
-        self._outbox = asyncio.Queue()
+        self._outbox: asyncio.Queue[tuple[Coming, Item | None] | None] = asyncio.Queue()
 
     async def answers(
         self, requests: AsyncIterator[pb.AppendSamplesRequest], draining: Draining
@@ -101,7 +66,8 @@ class Appending:
         number = 0
         try:
             while (answer := await self._outbox.get()) is not None:
-                response, item = answer
+                coming, item = answer
+                response = await coming
                 if item is None:
                     yield response
                     continue
@@ -116,6 +82,7 @@ class Appending:
             await asyncio.gather(working, reading)
         finally:
             await _ended(reading, working)
+            await _ended(*self._under_way)
             while self._inbox:
                 await self._drop(self._inbox.popleft())
 
@@ -126,7 +93,9 @@ class Appending:
         async with aclosing(draining.over(aiter(requests))) as said:
             async for request in said:
                 if isinstance(request, GoAway):
-                    self._outbox.put_nowait((pb.AppendSamplesResponse(go_away=request), None))
+                    self._outbox.put_nowait(
+                        (_ready(pb.AppendSamplesResponse(go_away=request)), None)
+                    )
                     continue
                 size = max(request.ByteSize(), 1)
                 await self._credits.take(size)
@@ -147,7 +116,12 @@ class Appending:
     async def _work(self) -> None:
         """Store what was read, in its order."""
         while run := await self._run():
+            if run[0].admitting is not None:
+                await self._begin(run[0], run[0].admitting)
+                continue
             try:
+                if self._under_way:
+                    await asyncio.wait(self._under_way)
                 if run[0].request.HasField("piece"):
                     responses = await self._grow([item.request for item in run])
                 else:
@@ -157,8 +131,32 @@ class Appending:
                 for item in run:
                     await self._drop(item)
             for item, response in zip(run, responses, strict=True):
-                self._outbox.put_nowait((response, item))
+                self._outbox.put_nowait((_ready(response), item))
                 APPEND_SECONDS.see(time.monotonic() - item.read_at)
+
+    async def _begin(self, item: Item, admitting: "asyncio.Task[Admitted]") -> None:
+        """Hand a batch to the engine once it is judged, after those before it, and wait no longer.
+
+        The engine stores what it is handed in the order of the calls.
+        """
+        try:
+            await asyncio.wait((admitting,))
+        except asyncio.CancelledError:
+            await self._drop(item)
+            raise
+
+        def over(task: "asyncio.Task[pb.AppendSamplesResponse]") -> None:
+            self._under_way.discard(task)
+            self._free(item)
+            if not task.cancelled():
+                task.exception()  # who asked may have gone
+            APPEND_SECONDS.see(time.monotonic() - item.read_at)
+
+        with tracing.within(item.span):
+            task = asyncio.create_task(self._answer(item, set(self._under_way)))
+        self._under_way.add(task)
+        task.add_done_callback(over)
+        self._outbox.put_nowait((task, item))
 
     async def _run(self) -> list[Item]:
         """The next message, and the pieces after a piece; nothing at the end."""
@@ -178,11 +176,16 @@ class Appending:
         """A message is held no longer."""
         if item.admitting is not None:
             await _ended(item.admitting)
+        self._free(item)
+
+    def _free(self, item: Item) -> None:
         self._room.held.give(item.size)
         CREDIT_BATCHES.add(-1)
         CREDIT_BYTES.add(-item.size)
 
-    async def _answer(self, item: Item) -> pb.AppendSamplesResponse:
+    async def _answer(
+        self, item: Item, before: Collection["asyncio.Task[Any]"] = ()
+    ) -> pb.AppendSamplesResponse:
         try:
             match item.request.WhichOneof("request"):
                 case "batch" if item.admitting is not None:
@@ -198,6 +201,8 @@ class Appending:
             raise  # whether it is stored is unknown: the client has to ask again
         except RankspaceError as error:
             appends.refused(caller().tenant, error)
+            if before:  # the answer tells where they leave the stream
+                await asyncio.wait(before)
             return await self._error(error)
 
     async def _admit(
@@ -269,6 +274,13 @@ class Appending:
     async def _error(self, error: RankspaceError) -> pb.AppendSamplesResponse:
         stream = await self._engine.stream(self._writer.stream)
         return pb.AppendSamplesResponse(error=problem(error), next_offset=stream.next_offset)
+
+
+def _ready(response: pb.AppendSamplesResponse) -> Coming:
+    """An answer that is there already."""
+    answer: Coming = asyncio.get_running_loop().create_future()
+    answer.set_result(response)
+    return answer
 
 
 async def _ended(*tasks: "asyncio.Task[Any]") -> None:

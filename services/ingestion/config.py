@@ -25,7 +25,7 @@ class IngestionConfig(Config):
     credit_bytes: int = Field(default=16 << 20, gt=0, le=1 << 31)
     """Bytes of such messages; a single message may always be on its way."""
 
-    held_bytes_max: int = Field(default=64 << 20, ge=1 << 20)
+    held_bytes_max: int = Field(default=32 << 20, ge=1 << 20)
     """Bytes of messages that are read and not yet stored, of all writers together."""
 
     growing_bytes_max: int = Field(default=64 << 20, gt=0, le=1 << 30)

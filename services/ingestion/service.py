@@ -20,9 +20,10 @@ from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams, Window
 from services.errors import problem
-from services.ingestion.appending import Appending, Room, Writer
+from services.ingestion.appending import Appending
 from services.ingestion.config import IngestionConfig
 from services.ingestion.rejecting import Rejecting
+from services.ingestion.room import Room, Writer
 from services.quotas import Quotas
 from services.telemetry.metrics import READ_SAMPLES
 

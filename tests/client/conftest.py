@@ -19,8 +19,14 @@ from tests.services.parrot import ParrotEngine
 class Site:
     """A server that can be stopped and started again on the same port and store."""
 
-    def __init__(self, folder: Path, ingestion: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        ingestion: Mapping[str, Any] | None = None,
+        gateway: Mapping[str, Any] | None = None,
+    ) -> None:
         self.settings = ingestion or {}
+        self._gateway = gateway or {}
         self.store = Store.open(StoreConfig(folder=folder))
         self.address = "127.0.0.1:0"
         self.start()
@@ -35,7 +41,7 @@ class Site:
     async def _serve(self, serves: threading.Event) -> None:
         self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
         config = GatewayConfig.model_validate(
-            {"address": self.address, "grace_s": 0.0, "ingestion": self.settings}
+            {"address": self.address, "grace_s": 0.0, "ingestion": self.settings, **self._gateway}
         )
         async with running(config, ParrotEngine(self.store)) as port:
             self.address = f"127.0.0.1:{port}"

@@ -138,3 +138,25 @@ async def test_asynchronous_sources_grow_at_the_same_time(site: Site) -> None:
 def test_a_growing_part_holds_no_bytes_of_its_own() -> None:
     with pytest.raises(InvalidInput, match="from `source` only"):
         Growing("audio", b"bytes", source=[])
+
+
+def test_a_source_that_is_silent_for_long_outlives_the_calls_that_wait_for_it(
+    tmp_path: Path,
+) -> None:
+    """The server ends calls in which nothing happens, more often than patience lasts."""
+    site = Site(tmp_path / "store", gateway={"idle_s_max": 0.6})
+
+    def hesitant() -> Iterator[bytes]:
+        yield PCM[:1000]
+        time.sleep(3.5)
+        yield PCM[1000:2000]
+
+    try:
+        with Client(site.address, patience_s=1.5) as client:
+            client.create_stream("s")
+            summary = client.append("s", [Sample("a", (speech(hesitant()),))])
+            assert summary.reconnects >= 3
+            assert [sample.parts[0].data for _, sample in client.read("s")] == [PCM[:2000]]
+    finally:
+        site.stop()
+        site.store.close()

@@ -72,6 +72,12 @@ async def test_what_is_appended_is_read_back_in_order(stub: Any) -> None:
     assert await read(stub, offset=1, limit=1) == [(1, text("a"))]
 
 
+async def test_an_answer_says_how_durable_a_batch_is(stub: Any) -> None:
+    ack, answer = await append(stub, batch([GOOD], 0), durability=pb.DURABILITY_WRITTEN)
+    assert ack.setup_ack.durability == pb.DURABILITY_WRITTEN
+    assert answer.result.durability == pb.DURABILITY_WRITTEN
+
+
 async def test_a_bad_sample_keeps_its_offset_and_harms_no_other(stub: Any) -> None:
     ack, answer, after = await append(stub, batch([GOOD, BAD, text("a")], 0), batch([text("b")], 3))
     (error,) = answer.result.sample_errors
