@@ -1,0 +1,49 @@
+"""What a call of AppendSamples works with: its messages, who writes, and what all calls share."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rankspace.store.entries import Durability
+from rankspace.v1 import ingestion_pb2 as pb
+from services.ingestion.admission import Admitted
+from services.ingestion.config import IngestionConfig
+from services.ingestion.credits import Credits
+from services.quotas import Quotas
+from services.sandbox.decoding import Sandbox
+
+GROWN_AT_ONCE = 2
+"""Batches of the whole server whose growing media are in memory at the same time."""
+
+
+@dataclass(slots=True)
+class Item:
+    """One message on its way through the call."""
+
+    request: pb.AppendSamplesRequest
+    size: int
+    admitting: "asyncio.Task[Admitted] | None" = None
+    read_at: float = field(default_factory=time.monotonic)
+    span: Any = None
+    """Its part of the caller's trace, if one is made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Who writes where, and how."""
+
+    stream: str
+    epoch: int
+    durability: Durability
+    keep_rejects: bool
+
+
+class Room:
+    """What all calls of a server share: what they hold and may take, and who looks into media."""
+
+    def __init__(self, config: IngestionConfig, quotas: Quotas) -> None:
+        self.quotas = quotas
+        self.held = Credits(config.held_bytes_max, 1 << 30)
+        self.sandbox = Sandbox(config.sandbox, config.limits)
+        self.grown = asyncio.Semaphore(GROWN_AT_ONCE)
