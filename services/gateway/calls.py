@@ -2,8 +2,8 @@
 
 A call is ended from outside by cancelling its task with the error it is to end with, as a timeout
 does. It ends when its token is worth nothing any more, when one answer takes too long, and when
-nothing moves in it for too long: a caller who sends a stream and says nothing, or one who does not
-take what is sent. A call that waits for news of ours may wait as long as it likes.
+its caller says nothing for too long, before the first message or in a stream of them. A call that
+waits for news of ours may wait as long as it likes.
 """
 
 import asyncio
@@ -49,8 +49,8 @@ class OpenCall:
     writing: bool = False
     """An answer waits for the caller to take it."""
 
-    entered: bool = False
-    """Its first message is there, and it counts as being at work."""
+    begun: bool = False
+    """Its first message is there."""
 
     error: RankspaceError | None = None
     """What it was ended with from outside."""
@@ -67,8 +67,8 @@ class OpenCall:
         try:
             yield
         except asyncio.CancelledError:
-            if self.error is None:
-                raise
+            if self.error is None or self.writing:
+                raise  # an answer that nobody takes keeps any other from being sent: gRPC resets
             self.task.uncancel()
             raise self.error from None
 
@@ -81,15 +81,22 @@ class OpenCall:
         """An answer is on its way until the caller has taken it."""
         self.move()
         self.writing = True
-        try:
-            yield
-        finally:
-            self.writing = False
-            self.move()
+        yield  # what breaks this off leaves it so
+        self.writing = False
+        self.move()
+
+    def heard(self) -> None:
+        """A message of the caller's is there."""
+        self.begun = True
+        self.move()
 
     def waits(self) -> bool:
-        """Whether it is the caller that nothing moves for."""
-        return self.writing or self.streams_in or not self.entered
+        """Whether it is the caller that says nothing.
+
+        One who does not take what is sent says nothing either. But an answer that is on its way
+        keeps gRPC from ending the call; it ends with its connection, whose age is bounded.
+        """
+        return not self.writing and (self.streams_in or not self.begun)
 
 
 def current(method: str, rule: Rule, streams_in: bool, streams_out: bool) -> OpenCall:

@@ -75,8 +75,8 @@ class GatewayConfig(Config):
     """How long a call with one answer may take, from its first byte on."""
 
     idle_s_max: float = Field(default=600.0, gt=0)
-    """How long a call may stand still because of its caller, who sends a stream and says nothing,
-    or does not take what is sent."""
+    """How long a call may stand still because its caller says nothing, before the first message or
+    in a stream of them."""
 
     keepalive_s: float = Field(default=30.0, gt=0)
     """Silence after which a peer is asked whether it is still there; it has as long to answer."""

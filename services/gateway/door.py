@@ -14,7 +14,7 @@ from services.auth import Guard, asks
 from services.auth.guard import rule
 from services.errors import reported
 from services.gateway.calls import OpenCall, OpenCalls, current
-from services.gateway.messages import Heard, named, reading, right
+from services.gateway.messages import Heard, named, reading
 from services.quotas import Quotas
 from services.telemetry import tracing
 
@@ -51,7 +51,6 @@ class Door(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _entered(self, call: OpenCall, context: Context) -> AsyncIterator[None]:
-        call.entered = True
         sent: Any = context.invocation_metadata() or ()
         with (
             telemetry.call(call.method, context.peer()) as line,
@@ -92,30 +91,30 @@ class Door(grpc.aio.ServerInterceptor):
 
 
 def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any]) -> Handler:
-    """The same handler, behind the door."""
+    """The same handler, behind the door.
+
+    To gRPC every call streams its messages: then the door is asked before one has come, strangers
+    send none that is read, and a call whose message never comes can be told so.
+    """
     inner: Any = (
         handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
     )
 
-    def heard(request: Any) -> Any:
-        if call.streams_in:
-            return Heard(request, call)
-        call.about = named(request, call.rule.about)
-        return request
+    async def said(messages: Any) -> Any:
+        heard = Heard(messages, call)
+        return heard if call.streams_in else await heard.only()
 
-    async def one(request: Any, context: Context) -> Any:
-        request = heard(request)
+    async def one(messages: Any, context: Context) -> Any:
         async with entered(context):
-            answer = await inner(right(request), context)
+            answer = await inner(await said(messages), context)
             call.about = call.about or named(answer, call.rule.about)
             return answer
 
-    async def many(request: Any, context: Context) -> None:
+    async def many(messages: Any, context: Context) -> None:
         # A coroutine that writes, not a generator: when the call breaks off, gRPC forgets a
         # generator where it stands, and its sessions would stay open until garbage is collected.
-        request = heard(request)
         async with entered(context):
-            answers = inner(right(request), context)
+            answers = inner(await said(messages), context)
             if inspect.isawaitable(answers):
                 await answers
                 return
@@ -124,14 +123,12 @@ def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any])
                     with call.says():
                         await context.write(answer)
 
-    build: Any = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[handler.request_streaming, handler.response_streaming]
+    many_out = handler.response_streaming
+    build: Any = (
+        grpc.stream_stream_rpc_method_handler if many_out else grpc.stream_unary_rpc_method_handler
+    )
     return build(
-        many if handler.response_streaming else one,
+        many if many_out else one,
         request_deserializer=reading(handler.request_deserializer),
         response_serializer=handler.response_serializer,
     )

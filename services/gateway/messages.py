@@ -24,10 +24,17 @@ class Heard:
         if self._coming is None:  # not before: gRPC warns of messages that nobody came for
             self._coming = aiter(self._messages)
         message = right(await anext(self._coming))
-        self._call.move()
+        self._call.heard()
         if not self._call.about:
             self._call.about = named(message, self._call.rule.about)
         return message
+
+    async def only(self) -> Any:
+        """The one message of a caller who sends one."""
+        try:
+            return await anext(self)
+        except StopAsyncIteration:
+            raise InvalidInput("this call takes one message; send it") from None
 
 
 class Garbled:
