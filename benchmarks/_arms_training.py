@@ -3,7 +3,8 @@
 Every step reads 16 stories. Rates rise, hold and fall to zero at the last step (the schedule of
 rankspace.training.optimizer). Every 50,000 symbols the first 128 held-out stories are read; what
 is reported is the state that was best there, on the other held-out stories. Training ends when
-those 128 have not become better for `patience` readings.
+those 128 have not become better for `patience` readings; the first quarter does not count, for an
+arm that begins with a memory gets worse before it gets better.
 
 Units: tokens are symbols that were asked for; seconds are those of steps, without any reading.
 """
@@ -11,7 +12,7 @@ Units: tokens are symbols that were asked for; seconds are those of steps, witho
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ from rankspace.training.precision import fast
 
 ROWS = 16
 READ_EVERY = 50_000
+SETTLED = 0.25
+"""Share of the steps before which no reading ends the training."""
 
 Progress = Callable[[float], None]
 Result = dict[str, Any]
@@ -97,12 +100,12 @@ class _Watch:
         self._arm, self._corpus, self._plan = arm, corpus, plan
         self.curve: list[tuple[int, float, float]] = []
         self._best: tuple[float, float, dict[str, torch.Tensor]] = (math.inf, 0.0, {})
-        self._worse = 0
+        self._settled: list[float] = []
 
     @property
     def over(self) -> bool:
         """Whether it is not worth going on."""
-        return self._worse >= self._plan.patience
+        return stagnant(self._settled, self._plan.patience)
 
     def read(self, tokens: int, seconds: float, done: float, average: Average | None) -> None:
         """Read the stories that training is stopped by."""
@@ -115,9 +118,8 @@ class _Watch:
         self.curve.append((tokens, seconds, bits))
         if bits < self._best[0]:
             self._best = (bits, done, copy.deepcopy(self._arm.model.state_dict()))
-            self._worse = 0
-        else:
-            self._worse += 1
+        if done >= SETTLED:
+            self._settled.append(bits)
         if average:
             average.swap()
 
@@ -143,6 +145,11 @@ class _Watch:
             return None
         nats = self.curve[0][2] * math.log(2) * tune.bytes
         return (nats - known) / (len(tune.line) - len(tune))
+
+
+def stagnant(readings: Sequence[float], patience: int) -> bool:
+    """Whether none of the last readings is better than the best before them."""
+    return len(readings) > patience and min(readings[-patience:]) >= min(readings[:-patience])
 
 
 def bits_per_byte(arm: Arm, stories: Stories, plan: Plan, done: float = 1.0) -> float:

@@ -13,7 +13,7 @@ from benchmarks._arms import Arm
 from benchmarks._arms_jobs import Job, Settings, built, why_not
 from benchmarks._arms_shares import shares
 from benchmarks._arms_table import SPECS, TOLERANCE
-from benchmarks._arms_training import Plan, bits_per_byte, run
+from benchmarks._arms_training import Plan, bits_per_byte, run, stagnant
 from benchmarks._text_data import Corpus, Stories, stories
 from benchmarks._text_samples import Judge
 from benchmarks.sample_efficiency import interval, parent, reached
@@ -137,6 +137,12 @@ def test_training_lowers_what_held_out_stories_cost_and_the_birth_law_holds(corp
     assert done[-1] == 1
     assert curve[-1][0] == result["tokens"]
     assert len(result["samples"]) == 1
+
+
+def test_training_ends_when_the_last_readings_are_no_better_than_those_before() -> None:
+    assert not stagnant([3.0, 2.0, 2.5, 2.4], 3)
+    assert stagnant([3.0, 2.0, 2.5, 2.4, 2.0], 3)
+    assert not stagnant([3.0, 2.0, 2.5, 2.4, 1.9], 3)
 
 
 def test_shares_are_those_that_make_what_came_most_likely() -> None:
