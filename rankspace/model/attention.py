@@ -31,6 +31,7 @@ from rankspace.model.cache import LayerCache
 from rankspace.model.config import NetworkConfig
 from rankspace.model.positions import rotate
 from rankspace.model.scene import Scene, visible
+from rankspace.model.table import attend
 
 PLAIN_MAX = 512
 """Up to so many symbols a written-out table of scores trains faster than the fused kernel, whose
@@ -54,6 +55,7 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.width, (1 if config.tied else 3) * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
         self.normed = config.query_key_norm
+        self.lean = config.lean
         self.log_beta = None
         if config.query_key_norm or config.length_term:
             birth = math.log(1.2 * math.sqrt(config.head_width)) if self.normed else 0.0
@@ -73,6 +75,8 @@ class Attention(nn.Module):
         if mask is None and 1 < new < seen:  # is_causal would count from the first symbol held
             mask = visible(None, new, seen)
         if mask is not None and torch.is_grad_enabled() and k.shape[2] <= PLAIN_MAX:
+            if self.lean:
+                return self._write(attend(q * (scale or q.shape[-1] ** -0.5), k, v, mask))
             return self._write(_law(q, k, mask, scale).to(v.dtype) @ v)
         causal = mask is None and new > 1
         y = F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, scale=scale)

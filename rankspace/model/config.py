@@ -98,6 +98,9 @@ class NetworkConfig(Config):
     first_residual: bool = False
     """Each block's input takes in x_0."""
 
+    lean: bool = False
+    """Attention learns in fewer passes over its scores (model/table.py); equal but for rounding."""
+
     think: Literal["dense", "ista", "alpha"] = "dense"
     """The feed-forward layer: two or three matrices, or a sparse code (model/sparse.py)."""
 

@@ -36,6 +36,7 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "softmax speaks": {"speak": "softmax"},
     "soft_cap": {"soft_cap": 2.0},
     "supervise": {"supervise": 0.5},
+    "lean": {"lean": True},
     **{name: {"memory": name} for name in get_args(Memory)},
 }
 """Every switch of the rank preset, by name."""

@@ -100,7 +100,17 @@ def test_every_switch_streams_and_is_blind_to_the_future(name: str) -> None:
     assert not torch.equal(network.states(mixed)[-1][:, 9:], whole[-1][:, 9:])
 
 
-NEUTRAL = ("length_term", "values", "first", "input beta", "supervise", "scalar", "counts", "full")
+NEUTRAL = (
+    "length_term",
+    "values",
+    "first",
+    "input beta",
+    "supervise",
+    "scalar",
+    "counts",
+    "full",
+    "lean",
+)
 
 
 @pytest.mark.parametrize("name", NEUTRAL)
