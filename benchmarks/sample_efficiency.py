@@ -1,6 +1,6 @@
 """How much does a model learn from 1,000 stories? Ours, the peers' own code, and plain counts.
 
-    python -m benchmarks.sample_efficiency                 # 1,000 stories, three seeds, resumable
+    python -m benchmarks.sample_efficiency                 # three seeds; hours, but it resumes
     python -m benchmarks.sample_efficiency --stories 10000 --budget 12000000
     python -m benchmarks.sample_efficiency --arms rank,gpt2,kn5 --seeds 1
     python -m benchmarks.sample_efficiency --quick         # a minute of nearly nothing, to try it
@@ -29,6 +29,7 @@ from benchmarks._arms_table import SPECS
 from benchmarks._peers_text import PEERS
 from benchmarks._text_data import stories
 from benchmarks._text_samples import Judge
+from rankspace.errors import NotFound
 
 GPT2 = ("gpt2", "hf_gpt2", "xt")
 RATES = (0.3, 1.0, 3.0)
@@ -189,7 +190,11 @@ def show(table: Table, rates: Sequence[float]) -> None:
 
 def options() -> argparse.Namespace:
     """What was asked for."""
-    parser = argparse.ArgumentParser(prog="sample_efficiency", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="sample_efficiency",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--stories", type=int, default=1000)
     parser.add_argument("--budget", type=int, default=2_000_000, help="tokens of a run")
     parser.add_argument("--arms", default="", help="names with commas, or all")
@@ -220,6 +225,10 @@ def main() -> None:
         told = json.loads(asked.one)
         work(Job(**told["job"]), Settings(**told["settings"]))
         return
+    try:
+        stories("valid", 0, 1)
+    except NotFound as error:
+        raise SystemExit(str(error)) from None
     settings = Settings(stories=asked.stories, budget=asked.budget, dropout=asked.dropout)
     settings = replace(QUICK, dropout=asked.dropout) if asked.quick else settings
     rates = tuple(map(float, asked.rates.split(","))) if asked.rates else RATES

@@ -253,7 +253,11 @@ def best_peer(rows: dict[str, dict[str, float]]) -> float:
 
 def main() -> None:
     """Print the tables, and the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="train_speed", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="train_speed",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eager", action="store_true", help="leave out compiled peers")
