@@ -4,7 +4,7 @@ Shapes: T symbols, D width.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +15,13 @@ from rankspace.codecs.base import encode
 from rankspace.errors import InvalidInput
 from rankspace.generation.request import PartScore
 from rankspace.generation.session import Session
-from rankspace.media.decode import Decoded, media
+from rankspace.media.decode import Decode, within
 from rankspace.media.limits import Limits
 from rankspace.media.sample import Part
 from rankspace.model import folder as model_folder
 from rankspace.model.network import Inputs, Network
 from rankspace.model.readout import Readout
 from rankspace.ranks.space import Reading, Space
-
-Decode = Callable[[Part], Decoded]
-"""How parts become media."""
 
 CAPACITY = 4096
 """Symbols a session may hold, prompt and answers together."""
@@ -39,7 +36,7 @@ class Generator:
         self.readout = Readout(space)
         with torch.inference_mode():
             self.unembedding = network.unembedding().clone()
-        self._decode = decode or decoded
+        self._decode = decode or within(Limits())
 
     @classmethod
     def load(cls, folder: Path, decode: Decode | None = None) -> "Generator":
@@ -98,11 +95,6 @@ class Generator:
             chosen = self.readout.doors[int(door)]
             prior -= float(chosen.bigram[before, chosen.local[targets]].sum())
         return PartScore(len(doors), bits / math.log(2), prior / math.log(2))
-
-
-def decoded(part: Part) -> Decoded:
-    """A part decoded in this process, within the limits that everybody has."""
-    return media(part, Limits())
 
 
 def inputs(readings: Sequence[Reading], start: int) -> Inputs:

@@ -4,6 +4,8 @@ Each holds the part to the limits before it allocates and while it decodes, and 
 MalformedMedia or LimitExceeded (UnknownModality for a modality that does not exist).
 """
 
+from collections.abc import Callable
+
 from rankspace.media.audio import decode as audio
 from rankspace.media.clip import Clip, Pixels, Wave
 from rankspace.media.image import decode as image
@@ -12,9 +14,12 @@ from rankspace.media.sample import Part
 from rankspace.media.text import decode as text
 from rankspace.media.video import decode as video
 
-__all__ = ["Decoded", "audio", "image", "media", "text", "video"]
+__all__ = ["Decode", "Decoded", "audio", "image", "media", "text", "video", "within"]
 
 Decoded = bytes | Wave | Pixels | Clip
+
+Decode = Callable[[Part], Decoded]
+"""How parts become media: here, or where a decoder may die."""
 
 
 def media(part: Part, limits: Limits) -> Decoded:
@@ -26,3 +31,8 @@ def media(part: Part, limits: Limits) -> Decoded:
     if part.modality == "image":
         return image(part, limits)
     return video(part, limits)
+
+
+def within(limits: Limits) -> Decode:
+    """Decoding in this process, within these limits."""
+    return lambda part: media(part, limits)

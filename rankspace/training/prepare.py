@@ -27,7 +27,7 @@ from rankspace.codecs.text import TextCodec
 from rankspace.codecs.video import VideoCodec
 from rankspace.errors import InvalidInput, Refused
 from rankspace.media.clip import Clip
-from rankspace.media.decode import Decoded, media
+from rankspace.media.decode import Decode, Decoded, within
 from rankspace.media.limits import Limits
 from rankspace.media.sample import Modality, Part
 from rankspace.ranks.counts import Counts
@@ -59,11 +59,17 @@ BLOCK = 512  # samples between two reports, and rows between two merges of count
 class Preparation:
     """All that comes before the first step. Run `events` to its end, then read the rest."""
 
-    def __init__(self, store: Store, snapshot: Snapshot, config: JobConfig) -> None:
+    def __init__(
+        self,
+        store: Store,
+        snapshot: Snapshot,
+        config: JobConfig,
+        decode: Decode | None = None,
+    ) -> None:
         self._store = store
         self._snapshot = snapshot
         self._config = config
-        self._limits = Limits()
+        self._decode = decode or within(Limits())
         self._sizes: Counter[str] = Counter()
         self._valid: Counter[str] = Counter()
         self._sizes_known = {s.stream: max(1, s.stop - s.start) for s in snapshot.sources}
@@ -121,7 +127,7 @@ class Preparation:
     def _hear(self, stream: str, part: Part, heard: dict[Modality, list[Decoded]]) -> None:
         """Decode a part for its codec; pictures in other views too, as the network meets them."""
         try:
-            found = media(part, self._limits)
+            found = self._decode(part)
         except InvalidInput:
             self.skipped += 1
             return
@@ -146,7 +152,7 @@ class Preparation:
         yield Event(phase="tokens", progress=1.0)
 
     def _rows(self) -> Iterator[list[tokens.TokenSample]]:
-        viewer = Viewer(self.codecs, self._config.seed, self._limits)
+        viewer = Viewer(self.codecs, self._config.seed, self._decode)
         for stream, offset, sample in read(self._store.log, self._snapshot):
             alters = any(part.modality != "text" for part in sample.parts)
             plain = not alters or sample.labels.get("split") == "valid"

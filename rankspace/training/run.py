@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from rankspace.config import parse
 from rankspace.errors import Refused
+from rankspace.media.decode import Decode
 from rankspace.model import folder as model_folder
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Wish
@@ -33,19 +34,30 @@ WISHES: tuple[Wish, ...] = get_args(Wish)
 
 
 def run(
-    store: StoreConfig, job_id: str, rank: int, world: int, wish: Callable[[], Wish]
+    store: StoreConfig,
+    job_id: str,
+    rank: int,
+    world: int,
+    wish: Callable[[], Wish],
+    decode: Decode | None = None,
 ) -> Iterator[Event]:
-    """Run a job; stops with an event that says so when the wish is no longer "run"."""
+    """Run a job; stops with an event that says so when the wish is no longer "run".
+
+    Who trains on what strangers sent decodes where that does no harm.
+    """
     with Store.open(store) as opened:
-        job = Run(opened, job_id, rank, world)
+        job = Run(opened, job_id, rank, world, decode)
         yield from job.events(wish)
 
 
 class Run:
     """One worker's part in a job."""
 
-    def __init__(self, store: Store, job_id: str, rank: int, world: int) -> None:
+    def __init__(
+        self, store: Store, job_id: str, rank: int, world: int, decode: Decode | None = None
+    ) -> None:
         self._store = store
+        self._decode = decode
         self._rank = rank
         self._world = world
         self._job_id = job_id
@@ -57,7 +69,7 @@ class Run:
         torch.manual_seed(self.config.seed)
         yield Event(phase="snapshot", steps=self.config.steps)
         snapshot = self._snapshot()
-        preparation = Preparation(self._store, snapshot, self.config)
+        preparation = Preparation(self._store, snapshot, self.config, self._decode)
         for event in preparation.events(self._rank == 0, self._wait):
             yield event
             if self._world == 1 and wish() != "run":

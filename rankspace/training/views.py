@@ -17,8 +17,7 @@ from rankspace.codecs.table import AnyCodec
 from rankspace.codecs.video import VideoCodec
 from rankspace.errors import UnknownModality
 from rankspace.media.clip import Clip, TimedFrame
-from rankspace.media.decode import Decoded, media
-from rankspace.media.limits import Limits
+from rankspace.media.decode import Decode, Decoded
 from rankspace.media.sample import Modality, Sample
 from rankspace.store.tokens import TokenPart, TokenSample
 from rankspace.training import augment
@@ -27,16 +26,16 @@ from rankspace.training import augment
 class Viewer:
     """Makes rows; the same sample at the same seed always gives the same ones."""
 
-    def __init__(self, codecs: Mapping[Modality, AnyCodec], seed: int, limits: Limits) -> None:
+    def __init__(self, codecs: Mapping[Modality, AnyCodec], seed: int, decode: Decode) -> None:
         self._codecs = codecs
         self._seed = seed
-        self._limits = limits
+        self._decode = decode
 
     def rows(self, stream: str, offset: int, sample: Sample, views: int) -> list[TokenSample]:
         """The plain row first, then `views` others; parts that cannot be decoded raise."""
         generator = torch.Generator().manual_seed(self._draw(stream, offset))
         split = sample.labels.get("split") or "train"
-        parts = [(part, media(part, self._limits)) for part in sample.parts]
+        parts = [(part, self._decode(part)) for part in sample.parts]
         columns = [self._symbols(part.modality, found, views, generator) for part, found in parts]
         kinds = [(part.modality, part.role) for part in sample.parts]
         plain = split if split == "valid" or not views else "known"

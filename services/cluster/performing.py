@@ -1,20 +1,29 @@
 """What a worker does with a job: let the library train, write down what it reports, hear wishes."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from importlib import import_module
 
 from rankspace.errors import RankspaceError, Refused
+from rankspace.media.decode import Decode
+from rankspace.media.limits import Limits
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import ENDED, Wish
 from rankspace.store.store import Store
 from rankspace.training.job import Event
+from services.sandbox.config import SandboxConfig
+from services.sandbox.decoding import Sandbox
 
 PROGRAM = "rankspace.training.run:run"
 """What a worker runs, as module:function."""
 
-Program = Callable[[StoreConfig, str, int, int, Callable[[], Wish]], Iterator[Event]]
-"""(store, job id, rank, world, wish) → events. It stops by itself when the wish is no longer "run",
-with an event that says so; all ranks give the same events, and those of rank 0 are kept."""
+Program = Callable[[StoreConfig, str, int, int, Callable[[], Wish], Decode], Iterator[Event]]
+"""(store, job id, rank, world, wish, how to decode) → events. It stops by itself when the wish is
+no longer "run", with an event that says so; all ranks give the same events, and those of rank 0
+are kept."""
+
+ONE = SandboxConfig(workers=1, idle_s=10.0)
+"""A worker decodes one part after the other, and soon none any more."""
 
 
 def perform(store: StoreConfig, job_id: str, rank: int, world: int, program: str) -> None:
@@ -25,12 +34,13 @@ def perform(store: StoreConfig, job_id: str, rank: int, world: int, program: str
     """
     module, _, name = program.partition(":")
     run: Program = getattr(import_module(module), name)
-    with Store.open(store) as opened:
+    with Store.open(store) as opened, Sandbox(ONE, Limits()) as sandbox:
         jobs = opened.catalogue.jobs
         if jobs.get(job_id).state in ENDED:
             return
         try:
-            for event in run(store, job_id, rank, world, lambda: jobs.wish(job_id)):
+            wish = partial(jobs.wish, job_id)
+            for event in run(store, job_id, rank, world, wish, sandbox.decode):
                 if rank == 0:
                     jobs.append_event(job_id, event.model_dump(mode="json"))
         except RankspaceError as error:

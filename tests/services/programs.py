@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from rankspace.errors import InvalidInput
+from rankspace.media.decode import Decode
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Wish
 from rankspace.training.job import Event
 
 
 def count(
-    store: StoreConfig, job_id: str, rank: int, world: int, wish: Callable[[], Wish]
+    store: StoreConfig, job_id: str, rank: int, world: int, wish: Callable[[], Wish], _: Decode
 ) -> Iterator[Event]:
     """Report a few steps, then success; say in which process and with how many threads."""
     message = f"{os.getpid()} {os.environ.get('OMP_NUM_THREADS', 'any')} {job_id}"
@@ -22,7 +23,12 @@ def count(
 
 
 def wait(
-    _store: StoreConfig, _job_id: str, _rank: int, _world: int, wish: Callable[[], Wish]
+    _store: StoreConfig,
+    _job_id: str,
+    _rank: int,
+    _world: int,
+    wish: Callable[[], Wish],
+    _decode: Decode,
 ) -> Iterator[Event]:
     """Go on until somebody wishes otherwise."""
     yield Event(phase="training")
@@ -44,7 +50,12 @@ def err(*_: object) -> Iterator[Event]:
 
 
 def die_once(
-    store: StoreConfig, job_id: str, _rank: int, _world: int, _wish: Callable[[], Wish]
+    store: StoreConfig,
+    job_id: str,
+    _rank: int,
+    _world: int,
+    _wish: Callable[[], Wish],
+    _decode: Decode,
 ) -> Iterator[Event]:
     """Die midway the first time; the second time go on from what was saved."""
     saved = Path(store.folder) / "jobs" / job_id / "checkpoint"
@@ -58,7 +69,12 @@ def die_once(
 
 
 def add(
-    _store: StoreConfig, _job_id: str, rank: int, world: int, _wish: Callable[[], Wish]
+    _store: StoreConfig,
+    _job_id: str,
+    rank: int,
+    world: int,
+    _wish: Callable[[], Wish],
+    _decode: Decode,
 ) -> Iterator[Event]:
     """Add up ranks over all workers."""
     import torch

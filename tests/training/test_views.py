@@ -7,7 +7,7 @@ import pytest
 
 from rankspace.codecs.base import encode
 from rankspace.errors import MalformedMedia, UnknownModality
-from rankspace.media.decode import media
+from rankspace.media.decode import media, within
 from rankspace.media.limits import Limits
 from rankspace.media.sample import MODALITIES, Modality, Part, Sample
 from rankspace.store.tokens import TokenSample
@@ -20,7 +20,7 @@ WHOLE = Sample("one", tuple(part(name, 2) for name in MODALITIES))
 def rows(
     sample: Sample = WHOLE, seed: int = 0, offset: int = 0, views: int = 4
 ) -> list[TokenSample]:
-    return Viewer(codecs(), seed, Limits()).rows("a", offset, sample, views)
+    return Viewer(codecs(), seed, within(Limits())).rows("a", offset, sample, views)
 
 
 def symbols(row: TokenSample) -> list[bytes]:
@@ -68,4 +68,4 @@ def test_a_part_that_cannot_be_read_or_was_never_learnt_is_refused() -> None:
     less = dict(codecs())
     del less["audio"]
     with pytest.raises(UnknownModality, match="no codec has learnt audio"):
-        Viewer(less, 0, Limits()).rows("a", 0, WHOLE, 2)
+        Viewer(less, 0, within(Limits())).rows("a", 0, WHOLE, 2)
