@@ -57,7 +57,7 @@ def plant(bug: Bug, folder: Path) -> None:
     path.write_text(text.replace(bug.old, bug.new), "utf-8")
 
 
-def hunt(bug: Bug, folder: Path, seconds: float, seed: int = 1) -> Catch:
+def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
     """Plant a bug and look for it until it is caught or the time is over."""
     shutil.rmtree(folder, ignore_errors=True)
     plant(bug, folder)
@@ -65,11 +65,11 @@ def hunt(bug: Bug, folder: Path, seconds: float, seed: int = 1) -> Catch:
     command = [sys.executable, "-m", "tests.robustness.run", "--until-failure"]
     options = [
         "--longest",
-        "5",
+        str(longest),
         "--seconds",
         str(seconds),
         "--seed",
-        str(seed),
+        "1",
         "--keep",
         str(folder / "kept"),
     ]

@@ -45,9 +45,9 @@ def damage(folder: Path, chance: random.Random) -> Damage:
     blobs = sorted(path for path in (folder / "blobs").rglob("*") if path.is_file())
     files = [folder / "store.db", folder / WAL, *([chance.choice(blobs)] if blobs else ())]
     path = chance.choice([file for file in files if file.exists() and file.stat().st_size])
-    size = path.stat().st_size
-    done = Damage(str(path.relative_to(folder)), chance.choice(HOW), chance.randrange(size))
     data = bytearray(path.read_bytes())
+    place = _place(path.name, bytes(data[: _HEAD.size]), len(data), chance)
+    done = Damage(str(path.relative_to(folder)), chance.choice(HOW), place)
     match done.how:
         case "flip":
             data[done.at] ^= 1 << chance.randrange(8)
@@ -57,6 +57,17 @@ def damage(folder: Path, chance: random.Random) -> Damage:
             data[done.at : done.at + 512] = bytes(len(data[done.at : done.at + 512]))
     path.write_bytes(data)
     return done
+
+
+def _place(name: str, head: bytes, size: int, chance: random.Random) -> int:
+    """Anywhere, but one time in three where a format keeps what it stands on."""
+    if chance.random() < 0.67:
+        return chance.randrange(size)
+    if name != WAL or size <= _HEAD.size or chance.random() < 0.2:
+        return chance.randrange(min(size, 100))
+    frame = _HEAD.unpack(head)[2] + _FRAME.size
+    number = chance.randrange(max(1, (size - _HEAD.size) // frame))
+    return min(size - 1, _HEAD.size + number * frame + chance.randrange(_FRAME.size))
 
 
 HOW = ("flip", "flip", "truncation", "zeros")

@@ -5,8 +5,9 @@
    effect. `powercut.py` makes of it the disk as it would be after a power cut. A sync costs
    `sync_us` and no real one: whether it counts is decided by the journal alone.
 
-   RS_DISK_CONTROL is a file of three numbers that may change at any time: syncs in a thousand that
-   fail (EIO), bytes that may still be written before the disk is full (ENOSPC; -1: no end), sync_us. */
+   RS_DISK_CONTROL is a file of four numbers that may change at any time: syncs in a thousand that
+   fail (EIO), bytes that may still be written before the disk is full (ENOSPC; -1: no end), sync_us,
+   and whether only syncs of the database fail. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -26,7 +27,7 @@
 enum { WRITE = 'w', CUT = 't', CREATE = 'c', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', BEGIN = 'b', SYNCED = 's', FAILED = 'f' };
 
 struct record { uint32_t size; uint32_t kind; uint64_t ino; int64_t at; uint32_t a; uint32_t b; };
-struct control { int64_t failing, room, sync_us; };
+struct control { int64_t failing, room, sync_us, database_only; };
 
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 static const char *root;
@@ -225,6 +226,14 @@ int mkdir(const char *path, mode_t mode) {
   return done;
 }
 
+static int of_database(int handle) {
+  char link[64], path[PATH_MAX];
+  snprintf(link, sizeof link, "/proc/self/fd/%d", handle);
+  ssize_t length = readlink(link, path, sizeof path - 1);
+  path[length < 0 ? 0 : length] = 0;
+  return strstr(path, ".db") != NULL;
+}
+
 static int synced(int handle, int (*real)(int)) {
   uint64_t ino = tracked(handle);
   if (!ino) return real(handle);
@@ -236,6 +245,7 @@ static int synced(int handle, int (*real)(int)) {
   pthread_mutex_lock(&turn);
   /* Knuth's multiplicative hash of the sync's number: the same syncs fail at every run alike. */
   int fails = (int64_t)((uint32_t)(number * 2654435761u) / 4294968u) < control->failing;
+  if (control->database_only && !of_database(handle)) fails = 0;
   note(fails ? FAILED : SYNCED, ino, number, NULL, 0, NULL, 0);
   pthread_mutex_unlock(&turn);
   if (fails) errno = EIO;

@@ -126,10 +126,11 @@ async def full(system: System) -> None:
 
 async def syncs(system: System) -> None:
     """Syncs fail for a while; then the process is killed, or the power cut a little later."""
-    _disk(system).set(failing=system.chance.choice([100, 400, 1000]))
+    failing, only = system.chance.choice([(100, False), (1000, False), (1000, True), (1000, True)])
+    _disk(system).set(failing=failing, database_only=only)
     await asyncio.sleep(system.moment())
     (front,) = system.fronts
-    killed = system.chance.random() < 0.5
+    killed = only or system.chance.random() < 0.5
     if killed:  # what no sync covers is in the page cache, and stays
         front.server.kill()
     _disk(system).set()

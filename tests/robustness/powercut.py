@@ -22,7 +22,7 @@ from tests.robustness.history import now
 SOURCE = Path(__file__).with_name("disk.c")
 COMPILER = shutil.which("cc")
 RECORD = struct.Struct("<IIQqII")  # struct record of disk.c
-CONTROL = struct.Struct("<qqq")  # struct control of disk.c
+CONTROL = struct.Struct("<qqqq")  # struct control of disk.c
 SECTOR = 512
 
 
@@ -194,10 +194,10 @@ class Disk:
             "RS_DISK_CONTROL": str(self._control),
         }
 
-    def set(self, failing: int = 0, room: int = -1) -> None:
-        """Syncs in a thousand that fail, bytes that are free (-1: enough)."""
+    def set(self, failing: int = 0, room: int = -1, database_only: bool = False) -> None:
+        """Syncs in a thousand that fail (of the database only), free bytes (-1: enough)."""
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
-            file.write(CONTROL.pack(failing, room, self._sync_us))
+            file.write(CONTROL.pack(failing, room, self._sync_us, database_only))
 
     def begin(self) -> None:
         """Take the folder as it is; nobody may be working on it."""

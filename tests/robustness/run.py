@@ -78,7 +78,7 @@ def _campaigns(
             base,
             folder=base.folder / str(number),
             seed=number,
-            seconds=min(base.seconds, max(3.0, left)),
+            seconds=min(base.seconds, max(1.0, left)),
             faults=tuple(name for name in some if shared is None or name in SHARED),
             postgres=shared,
         )

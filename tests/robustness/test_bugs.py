@@ -10,7 +10,7 @@ import pytest
 from tests.robustness.bugs import BUGS, Bug, hunt, plant
 from tests.robustness.server import TREE
 
-QUICK = ("duplicate not compared", "digest of the last")
+QUICK = ("duplicate not compared",)
 
 
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.name)
@@ -28,4 +28,4 @@ def test_a_bug_whose_text_is_gone_is_an_error(tmp_path: Path) -> None:
     "bug", [bug for bug in BUGS if bug.name in QUICK], ids=lambda bug: bug.name
 )
 def test_a_bug_is_caught(bug: Bug, tmp_path: Path) -> None:
-    assert hunt(bug, tmp_path / "tree", seconds=20).violation
+    assert hunt(bug, tmp_path / "tree", seconds=20, longest=1.5).violation
