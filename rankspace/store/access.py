@@ -114,8 +114,9 @@ class Access:
 
     def holding(self, tenant: str, stream: str = "") -> Holding:
         """How much is kept for a tenant, or in one of its streams."""
-        where = streams.c.name == stream if stream else owned(streams.c.name, tenant)
-        kept = func.coalesce(func.sum(streams.c.bytes), 0)
+        named = streams.c.name == stream if stream else owned(streams.c.name, tenant)
+        where = named & ~streams.c.deleted
+        kept = func.coalesce(func.sum(streams.c.kept_bytes), 0)
         still = select(func.count()).select_from(streams).where(where, ~streams.c.finalized)
         with self._database.read() as connection:
             found = connection.scalar(select(kept).where(where)), connection.scalar(still)

@@ -23,6 +23,17 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
         self.address = "127.0.0.1:0"
 
+    @property
+    def process_id(self) -> int:
+        """Of the server that runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
+    def data(self) -> Path:
+        """The store's folder."""
+        return self._folder / "data"
+
     def start(self) -> None:
         """Return once it serves."""
         self._port_file.unlink(missing_ok=True)

@@ -20,6 +20,7 @@ from rankspace.ranks.space import Space
 from rankspace.store.entries import JobEvent
 from rankspace.training.job import JobConfig
 from tests.e2e.conftest import Server
+from tests.listening import family, listeners
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -164,6 +165,7 @@ def test_a_job_goes_on_after_kill_9_from_its_last_checkpoint(server: Server) -> 
         job = client.create_job(JOB.model_copy(update=endless)).job_id
         watching = client.watch_job(job)  # one watch, through the server's death
         assert measured(watching)["message"] == "birth"
+        check_ports(server)
         killed_at = measured(watching)["step"]
         server.end(signal.SIGKILL)
         server.start()
@@ -172,6 +174,14 @@ def test_a_job_goes_on_after_kill_9_from_its_last_checkpoint(server: Server) -> 
         assert measured(watching)["step"] >= killed_at  # and not another birth, at 0
         client.cancel_job(job)
         assert list(watching)[-1].body["state"] == "cancelled"
+
+
+def check_ports(server: Server) -> None:
+    """Server, driver, all of Ray and the worker: nothing of it can be reached from outside."""
+    found = list(listeners(family(server.process_id, f"{server.data}/ray")))
+    assert int(server.address.rpartition(":")[2]) in {each.port for each in found}
+    assert len({each.process for each in found}) > 3, found
+    assert [each for each in found if not each.is_loopback] == []
 
 
 def measured(events: Iterator[JobEvent]) -> Mapping[str, Any]:
