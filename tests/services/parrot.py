@@ -90,6 +90,7 @@ class ParrotEngine(Ingesting):
         self.store = self._store = store
         self.sessions: list[Parrot] = []
         self._sessions_max = sessions_max
+        self._turn = asyncio.Lock()
 
     async def create_stream(
         self,
@@ -126,9 +127,10 @@ class ParrotEngine(Ingesting):
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:
-        return await self._with(
-            lambda: self.store.log.append(stream, offset, samples, epoch, durability)
-        )
+        async with self._turn:  # in the order of the calls
+            return await self._with(
+                lambda: self.store.log.append(stream, offset, samples, epoch, durability)
+            )
 
     async def read(
         self, stream: str, window: Window
