@@ -186,15 +186,22 @@ def _prepare_sqlite(synchronous: str) -> Any:
 
 def _prepare_postgres(config: StoreConfig) -> Any:
     wait_ms = max(1, round(config.busy_s * 1000))
+    idle_ms = max(10_000, 2 * wait_ms)  # of a transaction whose process hangs
 
     def prepare(connection: Any, _record: object) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET lock_timeout = {wait_ms}")
-            cursor.execute(f"SET idle_in_transaction_session_timeout = {wait_ms * 2}")
-            found = cursor.execute("SHOW synchronous_commit").fetchone()
-            if found is None or found[0] == "off":
-                cursor.execute("SET synchronous_commit = on")
-        connection.commit()
+        prepared = False
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"SET lock_timeout = {wait_ms}")
+                cursor.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
+                found = cursor.execute("SHOW synchronous_commit").fetchone()
+                if found is None or found[0] == "off":
+                    cursor.execute("SET synchronous_commit = on")
+            connection.commit()
+            prepared = True
+        finally:
+            if not prepared:
+                connection.close()
 
     return prepare
 
