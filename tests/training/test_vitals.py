@@ -184,6 +184,20 @@ def test_a_run_reports_its_vital_signs_and_they_change_nothing(tmp_path: Path) -
     assert not any(name.startswith("vitals/") for name in alone.metrics)
 
 
+def test_what_looks_wrong_is_told_in_the_events(tmp_path: Path) -> None:
+    """Of more experts than there are symbols, some have no work."""
+    many = {"experts": 200, "active": 1, "hidden": 4, "depth": 1}
+    job = JOB.model_copy(
+        update={"preset": "rank_moe", "switches": many, "batch_symbols": 256, "steps": 4}
+    )
+    torch.manual_seed(0)
+    work = Work(job, space(), [ROWS], [[]], {})
+    events = list(work.train(tmp_path, lambda: "run", 0, 1))
+    assert events[0].warnings == ()
+    assert "dead_expert" in events[-1].warnings
+    assert work.metrics["vitals/dead/0"] > 0
+
+
 @pytest.mark.parametrize("modality", MODALITIES)
 def test_a_modality_alone_has_vital_signs(modality: str) -> None:
     alone = [found for kind, found in zip(KINDS, ROWS, strict=True) if kind[0] == modality]
