@@ -167,11 +167,34 @@ def _checked(config: GatewayConfig) -> tuple[str, int]:
 
 
 def _tls(config: GatewayConfig) -> ssl.SSLContext | None:
+    """TLS by the server's files, which are read again when they change."""
     if not (config.certificate and config.key):
         return None
+    used, seen = _loaded(config), _stamps(config)
+
+    def follow(connection: ssl.SSLObject, _name: str | None, _first: ssl.SSLContext) -> None:
+        nonlocal used, seen
+        try:
+            if (found := _stamps(config)) != seen:
+                used, seen = _loaded(config), found
+        except (InvalidConfig, OSError):
+            log.warning("the certificate of the metrics stays")
+        connection.context = used
+
+    first = _loaded(config)
+    first.sni_callback = follow
+    return first
+
+
+def _stamps(config: GatewayConfig) -> list[int]:
+    files = (config.certificate, config.key, config.client_ca)
+    return [path.stat().st_mtime_ns for path in files if path]
+
+
+def _loaded(config: GatewayConfig) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
-        context.load_cert_chain(config.certificate, config.key)
+        context.load_cert_chain(str(config.certificate), config.key)
         if config.client_ca:
             context.load_verify_locations(config.client_ca)
             context.verify_mode = ssl.CERT_REQUIRED

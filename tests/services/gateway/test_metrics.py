@@ -178,3 +178,17 @@ async def test_with_a_certificate_the_page_speaks_tls(engine: ParrotEngine, tmp_
         assert (await asked(page, get(), trusted))[0] == 200
         with pytest.raises((ConnectionError, IndexError)):
             await asked(page, get())
+
+
+async def test_a_new_certificate_is_taken_without_a_restart(
+    engine: ParrotEngine, tmp_path: Path
+) -> None:
+    key, certificate = signed(tmp_path, "server")
+    newer_key, newer = signed(tmp_path, "newer")
+    async with serving(engine, certificate=certificate, key=key) as (_, page):
+        trusted = ssl.create_default_context(cafile=str(newer))
+        with pytest.raises(ssl.SSLCertVerificationError):
+            await asked(page, get(), trusted)
+        newer_key.replace(key)
+        newer.replace(certificate)
+        assert (await asked(page, get(), trusted))[0] == 200

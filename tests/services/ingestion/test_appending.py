@@ -61,7 +61,6 @@ async def test_batches_of_a_call_wait_for_the_disk_together_and_are_answered_in_
             stub: Any = IngestionServiceStub(channel)
             await stub.CreateStream(pb.CreateStreamRequest(stream_id="a"))
             answers = [answer async for answer in stub.AppendSamples(iter(requests))][1:]
-    print(answers)
     assert engine.came == list(range(BATCHES))
     assert [answer.batch for answer in answers] == list(range(BATCHES))
     assert [answer.result.offset for answer in answers] == list(range(BATCHES))
