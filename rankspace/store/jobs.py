@@ -6,17 +6,20 @@ processes use the table at once, so each call is one short transaction.
     queued → running ⇄ paused → succeeded | failed | cancelled        (the last three for good)
 """
 
+import re
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Row, insert, select, update
 
-from rankspace.errors import AlreadyExists, NotFound, Refused
-from rankspace.store.database import Database, now_us, token_number
+from rankspace.errors import AlreadyExists, InvalidInput, NotFound, Refused
+from rankspace.store.database import Database, now_us
 from rankspace.store.entries import ENDED, Job, JobEvent, JobState, Page, Wish
 from rankspace.store.names import owned
 from rankspace.store.schema import job_events, jobs
+
+_JOB = re.compile(r"job-[0-9a-f]{12}")
 
 
 class Jobs:
@@ -63,13 +66,17 @@ class Jobs:
         query = select(jobs).where(owned(jobs.c.request_id, tenant))
         query = query.order_by(jobs.c.id.desc()).limit(size + 1)
         if token:
-            query = query.where(jobs.c.id < token_number(token))
+            # A page ends with a job that its reader knows; a number would tell how many there are.
+            where = jobs.c.job_id == token, owned(jobs.c.request_id, tenant)
+            query = query.where(jobs.c.id < select(jobs.c.id).where(*where).scalar_subquery())
+            if not _JOB.fullmatch(token):
+                raise InvalidInput("the page token is not one this service gave", "page_token")
         if state is not None:
             query = query.where(jobs.c.state == state)
         with self._database.read() as connection:
             rows = connection.execute(query).all()
         items = tuple(map(_job, rows[:size]))
-        return Page(items, str(rows[size - 1].id) if len(rows) > size else "")
+        return Page(items, items[-1].job_id if len(rows) > size else "")
 
     def unfinished(self) -> tuple[Job, ...]:
         """All jobs that have not ended, the oldest first."""
