@@ -46,12 +46,15 @@ Heads = tuple[
 class Attention(nn.Module):
     """Every symbol looks back at what it may see."""
 
+    noise: Float[Tensor, ""]
+    """lambda, of layers that have heads of noise."""
+
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.heads = config.heads
         self.quiet = config.heads - config.noise_heads
-        self.noise = config.noise_end
-        """lambda; a schedule sets it while training."""
+        if config.noise_heads:  # a schedule sets it; kept with the weights that learnt beside it
+            self.register_buffer("noise", torch.tensor(config.noise_end))
         self.qkv = nn.Linear(config.width, (1 if config.tied else 3) * config.width, bias=False)
         self.out = nn.Linear(config.width, config.width, bias=False)
         self.normed = config.query_key_norm

@@ -187,8 +187,9 @@ class Network(nn.Module):
         lambda rises by half a cosine, so that what is far and regular is learnt first.
         """
         birth, end = self.config.noise_birth, self.config.noise_end
-        for block in self.layers:
-            block.attention.noise = birth + (end - birth) * (1 - math.cos(math.pi * progress)) / 2
+        for block in self.layers if self.config.noise_heads else ():
+            weight = birth + (end - birth) * (1 - math.cos(math.pi * progress)) / 2
+            block.attention.noise.fill_(weight)
 
     def held(self, kind: Kind) -> list[nn.Parameter]:
         """The ln beta of a kind, block by block."""

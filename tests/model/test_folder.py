@@ -34,6 +34,14 @@ def test_a_model_that_was_saved_is_the_same_model(preset: Preset, tmp_path: Path
     assert torch.equal(*logits)
 
 
+def test_noise_is_as_loud_as_when_the_weights_were_learnt(tmp_path: Path) -> None:
+    network = awake("prism")
+    network.advance(0.5)
+    folder.save(tmp_path, network, space())
+    loaded, _ = folder.load(tmp_path)
+    assert float(loaded.layers[0].attention.noise) == pytest.approx(0.055)
+
+
 def test_a_loaded_model_answers_and_does_not_learn(tmp_path: Path) -> None:
     folder.save(tmp_path, awake(), space())
     loaded, _ = folder.load(tmp_path)

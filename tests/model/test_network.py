@@ -157,7 +157,7 @@ def test_noise_grows_by_half_a_cosine() -> None:
     heard = []
     for progress in (0.0, 0.25, 0.5, 1.0):
         network.advance(progress)
-        heard.append(network.layers[0].attention.noise)
+        heard.append(float(network.layers[0].attention.noise))
     assert heard == pytest.approx([0.01, 0.01 + 0.09 * (1 - 0.5**0.5) / 2, 0.055, 0.1])
 
 

@@ -46,7 +46,8 @@ def test_a_law_times_the_values_is_what_attention_says(preset: Preset) -> None:
     told = scene(network.config, WHOLE.times, None)
     values = layer.qkv(x).chunk(1 if network.config.tied else 3, dim=-1)[-1]
     mixed = layer.law(x, told) @ values.unflatten(-1, (2, -1)).transpose(1, 2)
-    mixed[:, layer.quiet :] *= -layer.noise
+    if network.config.noise_heads:
+        mixed[:, layer.quiet :] *= -layer.noise
     oracle = layer.out(mixed.transpose(1, 2).flatten(2))
     torch.testing.assert_close(layer(x, told), oracle, rtol=1e-3, atol=1e-4)
 

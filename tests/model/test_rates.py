@@ -80,9 +80,9 @@ def test_noise_heads_go_the_other_way() -> None:
     layer = Attention(config("prism", WIDTH, heads=HEADS, noise_heads=2, rotary=False))
     x = torch.randn(1, 7, WIDTH)
     with torch.no_grad():
-        layer.noise = 0.0
+        layer.noise.fill_(0.0)
         signal = layer(x, Scene())
-        layer.noise = 0.3
+        layer.noise.fill_(0.3)
         both = layer(x, Scene())
         layer.quiet = HEADS
         everything = layer(x, Scene())
