@@ -117,6 +117,7 @@ class OpenCalls:
         self._idle_s = idle_s
         self._calls: set[OpenCall] = set()
         self.at_work = 0
+        self.for_everyone = 0
         self.of_tenant: Counter[str] = Counter()
 
     def begin(self, call: OpenCall) -> None:
@@ -126,7 +127,14 @@ class OpenCalls:
 
     @contextmanager
     def working(self, call: OpenCall) -> Iterator[None]:
-        """Count a call among those at work."""
+        """Count a call among those at work; strangers' take no room from the others'."""
+        if call.rule.everyone:
+            self.for_everyone += 1
+            try:
+                yield
+            finally:
+                self.for_everyone -= 1
+            return
         tenant = call.caller.tenant
         self.at_work += 1
         self.of_tenant[tenant] += 1

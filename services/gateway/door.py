@@ -75,12 +75,12 @@ class Door(grpc.aio.ServerInterceptor):
         return await self._guard.who(call.method, tuple(metadata), context.auth_context())
 
     def _make_room(self, call: OpenCall) -> None:
-        if call.rule.everyone:
-            return
-        if self._calls.at_work >= self._calls_max:
-            raise Overloaded(f"{self._calls.at_work} calls are at work already", retry_after_s=1.0)
-        tenant = call.caller.tenant
-        self._quotas.check_calls(tenant, self._calls.of_tenant[tenant])
+        mine = self._calls.for_everyone if call.rule.everyone else self._calls.at_work
+        if mine >= self._calls_max:
+            raise Overloaded(f"{mine} calls are at work already", retry_after_s=1.0)
+        if not call.rule.everyone:
+            tenant = call.caller.tenant
+            self._quotas.check_calls(tenant, self._calls.of_tenant[tenant])
 
     def _note(self, call: OpenCall, code: str, peer: str) -> None:
         denied = code in DENIED

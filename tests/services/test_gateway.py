@@ -137,6 +137,12 @@ async def test_one_call_more_than_there_is_room_for_is_told_to_come_again(
         stub: Any = IngestionServiceStub(channel)
         code, reason, *_ = await refusal(stub.ListStreams(LIST))
         assert (code, reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == SERVING
+        code, *_ = await refusal(health.Check(health_pb2.HealthCheckRequest()))
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        watch.cancel()
         await call.done_writing()
         await call.read()
         assert await stub.ListStreams(LIST) is not None
