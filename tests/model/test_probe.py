@@ -75,7 +75,7 @@ def test_the_controller_arrives_at_the_entropy_of_every_kind(kind: Kind, shock: 
     with torch.no_grad():
         for log_beta in network.held(kind):
             log_beta.fill_(shock)
-    for _ in range(300):
+    for _ in range(100):
         held.control(held.measure(network, WHOLE, None, odds(network)))
     found = held.measure(network, WHOLE, None, odds(network))
     assert len(found) == len(network.held(kind))
