@@ -120,12 +120,6 @@ BUGS = (
         "                threading.Timer(0.05, files.write, late).start()\n", "kill",
     ),
     Bug(
-        "unknown taken for refused", "a blob is removed though its row may have committed", LOG,
-        "if batch.blob and not _kept(outcome)",
-        "if batch.blob and not isinstance(outcome, Appended)",
-        "syncs",
-    ),
-    Bug(
         "torn batch", "half of a batch is committed before the other half", LOG,
         "        synced = any(batch.durability",
         "        from dataclasses import replace\n"

@@ -125,13 +125,13 @@ async def full(system: System) -> None:
 
 
 async def syncs(system: System) -> None:
-    """Syncs fail for a while; then the process is killed, or the power cut a little later."""
-    failing, only = system.chance.choice([(100, False), (1000, False), (1000, True), (1000, True)])
-    _disk(system).set(failing=failing, database_only=only)
-    await asyncio.sleep(system.moment())
+    """All syncs of the database fail, then the process is killed; or some syncs, then the power."""
     (front,) = system.fronts
-    killed = only or system.chance.random() < 0.5
-    if killed:  # what no sync covers is in the page cache, and stays
+    killed = system.chance.random() < 0.5
+    failing = 1000 if killed else system.chance.choice([100, 400, 1000])
+    _disk(system).set(failing=failing, database_only=killed)
+    await asyncio.sleep(system.moment())
+    if killed:  # what failed to be committed is in the page cache, and stays
         front.server.kill()
     _disk(system).set()
     if not killed:
