@@ -44,11 +44,17 @@ class Database:
         self._writer = self._engine.execution_options(**{_WRITE: True})
         lazy = _engine(config, "NORMAL") if self._sqlite else self._engine
         self._lazy = lazy.execution_options(**{_WRITE: True})
-        with self.alone() as connection:
-            _check_fsync(connection)
-            schema.metadata.create_all(connection, [schema.facts])
-            _check_version(connection)
-            schema.metadata.create_all(connection)
+        ready = False
+        try:
+            with self.alone() as connection:
+                _check_fsync(connection)
+                schema.metadata.create_all(connection, [schema.facts])
+                _check_version(connection)
+                schema.metadata.create_all(connection)
+            ready = True
+        finally:
+            if not ready:
+                self.close()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
