@@ -1,5 +1,6 @@
 """What a database or a disk says when something is wrong reaches the caller as what to do."""
 
+import os
 import signal
 from pathlib import Path
 
@@ -126,7 +127,7 @@ def test_a_disk_that_fails_is_told_and_nothing_is_kept(
     with Store.open(StoreConfig(folder=tmp_path, inline_bytes_max=4)) as store:
         store.log.create("s")
         with monkeypatch.context() as patched:
-            patched.setattr(files.os, "fsync", fail)
+            patched.setattr(os, "fsync", fail)
             with pytest.raises(Overloaded, match="full"):
                 store.log.append("s", 0, [SAMPLE])
         assert list(store.blobs.names()) == []
