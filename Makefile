@@ -23,7 +23,7 @@ fuzz: setup ## throw bytes at every parser of ours for five minutes each; what f
 	@$(RUN) python -m tests.fuzz.run 300
 
 robustness: setup ## hurt real servers for a while, then look for seeded bugs: SECONDS=600 SEED=1
-	@$(RUN) python -m tests.robustness.run --bugs --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
+	@$(RUN) python -m tests.robustness --bugs --seconds $(or $(SECONDS),60) --seed $(or $(SEED),0)
 
 bench: setup ## answer one question of benchmarks/ with figures: make bench NAME=codecs
 	@if [ -z "$(NAME)" ] || [ ! -f "benchmarks/$(NAME).py" ]; then \

@@ -62,7 +62,7 @@ def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
     shutil.rmtree(folder, ignore_errors=True)
     plant(bug, folder)
     began = time.monotonic()
-    command = [sys.executable, "-m", "tests.robustness.run", "--until-failure"]
+    command = [sys.executable, "-m", "tests.robustness", "--until-failure"]
     options = [
         "--longest",
         str(longest),

@@ -143,7 +143,9 @@ async def postgres(system: System) -> None:
     """The database stops, cleanly or as in a crash, and comes back."""
     assert system.postgres is not None, "this fault needs a PostgreSQL"
     how = system.chance.choice([signal.SIGINT, signal.SIGQUIT])
-    await asyncio.to_thread(system.postgres.restart, how)
+    await asyncio.to_thread(system.postgres.end, how)
+    await asyncio.sleep(system.moment(0.3))
+    system.postgres.start()  # not in a thread: it would end with the thread that started it
 
 
 def _disk(system: System) -> Disk:

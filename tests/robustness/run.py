@@ -124,7 +124,3 @@ def _print(reports: list[Report]) -> None:
     failed = sum(bool(report.violations) for report in reports)
     samples = sum(report.samples for report in reports)
     typer.echo(f"\n{len(reports)} campaigns, {samples:,} samples in the end, {failed} failed")
-
-
-if __name__ == "__main__":
-    typer.run(main)
