@@ -49,7 +49,7 @@ class Aliases:
         if not NAME.fullmatch(alias):
             raise InvalidInput("an alias is 1 to 63 of a-z 0-9 -, no - first", "alias")
         try:
-            with self._database.write() as connection:
+            with self._database.alone() as connection:
                 moves = _moves(connection, alias)
                 if not moves or (moves[0].name, moves[0].version) != (name, version):
                     before = moves[0].revision if moves else 0
@@ -60,7 +60,7 @@ class Aliases:
 
     def roll_back(self, alias: str) -> Alias:
         """Move an alias back to what it meant before."""
-        with self._database.write() as connection:
+        with self._database.alone() as connection:
             moves = _moves(connection, alias)
             before = _earlier(moves)
             if moves and not before:

@@ -35,7 +35,7 @@ class Jobs:
             "job_id": job_id, "request_id": request_id or job_id, "config": dict(config),
             "state": "queued", "wish": "run", "created_us": now_us(), "updated_us": now_us(),
         }  # fmt: skip
-        with self._database.write() as connection:
+        with self._database.alone() as connection:
             query = select(jobs).where(jobs.c.request_id == request_id)
             row = connection.execute(query).one_or_none()
             if row is None:

@@ -45,7 +45,7 @@ class Models:
         try:
             shutil.copytree(folder, copy)
             hashes = _settled(copy)
-            with self._database.write() as connection:
+            with self._database.alone() as connection:
                 query = select(func.max(models.c.version)).where(models.c.name == name)
                 version = (connection.scalar(query) or 0) + 1
                 row = {"files": hashes, "lineage": dict(lineage), "created_us": now_us()}
