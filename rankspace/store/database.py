@@ -15,7 +15,7 @@ both write the same log in order. On PostgreSQL it is synchronous_commit = off.
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ class Database:
         self._file = _file(self._engine)
         if self._file is not None and not config.cut_damaged_log:
             recovery.check_log(self._file)
+            self._settle(self._file)
         self._sqlite = self._engine.dialect.name == "sqlite"
         repeatable = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**repeatable)
@@ -89,6 +90,24 @@ class Database:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the dialect says so
             driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def _settle(self, file: Path) -> None:
+        """Bring what a crash left in the log into the database before anything is added to it.
+
+        The pages of a commit whose fsync failed may be in the log for readers and not on the disk:
+        no later fsync of the log would write them, and commits after them would be lost with them.
+        """
+        log = file.with_name(file.name + "-wal")
+        if not (log.exists() and log.stat().st_size):
+            return
+        with faults.told(), self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - only SQLite has a file
+            wait_ms = driver.execute("PRAGMA busy_timeout").fetchone()[0]
+            driver.execute("PRAGMA busy_timeout = 0")  # who holds it has settled it
+            with suppress(sqlite3.OperationalError):  # a full disk can still be read from
+                driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute(f"PRAGMA busy_timeout = {wait_ms}")
 
     def check(self) -> Iterator[str]:
         """What the database finds wrong with its own pages and indexes (SQLite only)."""

@@ -11,6 +11,10 @@ on from it, what is wrong had been synced, and the store must say so.
     sums   s0 += x[i] + s1, s1 += x[i+1] + s0 (mod 2^32) over the words of a frame, on from those
            of the frame before it
 
+A frame is of this log where its salts are the header's. What follows the last such frame was left
+by an earlier log; one before it that has other salts is damaged, or torn. The header is written in
+one piece: wrong sums of its own are damage. Where it is all zeros the salts are the first frame's.
+
 Damage in the last commit cannot be told from a tear. In the mode "written" commits are not synced
 one by one, so after a power cut a log may be damaged like this although nothing that was promised
 is lost. Source: sqlite.org/fileformat2.html#the_write_ahead_log.
@@ -53,18 +57,35 @@ def _damaged(path: Path) -> bool:
     if len(data) < _HEADER:
         return False
     header = np.frombuffer(data[:_HEADER], ">u4").astype(np.uint32)
-    if int(header[0]) not in _MAGIC:
-        return False
-    size = _FRAME + int(header[2])
+    if header.any() and not _is_header(header):
+        return True
+    size = _FRAME + (int(header[2]) or _page_bytes(path))
     count = (len(data) - _HEADER) // size
     raw = np.frombuffer(data, np.uint8, count * size, _HEADER).reshape(count, size)
     heads = np.ascontiguousarray(raw[:, :_FRAME]).view(">u4").astype(np.uint32)  # [frames, 6]
-    ours = (heads[:, 2:4] == header[4:6]).all(axis=1)
-    count = int(np.argmin(ours)) if not ours.all() else count  # the rest is of an earlier log
     if not count:
         return False
-    good = _sums_agree(raw[:count], heads[:count], header)
+    ours = (heads[:, 2:4] == (header[4:6] if header.any() else heads[0, 2:4])).all(axis=1)
+    if not ours.any():
+        return False
+    count = int(np.flatnonzero(ours)[-1]) + 1
+    good = ours[:count] & _sums_agree(raw[:count], heads[:count], header)
     return _synced_after(good, heads[:count, 1] != 0)
+
+
+def _is_header(header: Words) -> bool:
+    """Whether these eight words are what SQLite writes."""
+    if int(header[0]) not in _MAGIC or not 512 <= int(header[2]) <= 65536:
+        return False
+    told = header[:6] if int(header[0]) == _MAGIC[1] else header[:6].byteswap()
+    return bool((_sums(np.zeros((1, 2), np.uint32), told[None])[0] == header[6:8]).all())
+
+
+def _page_bytes(path: Path) -> int:
+    """Bytes of a page, as the database itself says."""
+    with path.with_name(path.name.removesuffix("-wal")).open("rb") as file:
+        told = int.from_bytes(file.read(18)[16:18], "big")
+    return {0: 4096, 1: 65536}.get(told, told)
 
 
 def _sums_agree(raw: NDArray[np.uint8], heads: Words, header: Words) -> Truths:

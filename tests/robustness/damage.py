@@ -4,7 +4,7 @@ A store that a server left behind is copied, one place of one file is damaged, a
 read again. Allowed is: all that was there, or a refusal as CORRUPT. Other content, a hole, or a
 fault of the program's own never is. Only the write-ahead log may end early without a word, and only
 where that looks like a commit that never came to its end: its file is cut short, or the damage is
-in its last transaction. The same goes for damage of what tells this log from an earlier one.
+in its last transaction.
 """
 
 import random
@@ -36,10 +36,6 @@ class Damage:
     how: str
     at: int
 
-    unmarks: bool = False
-    """It reaches what tells the write-ahead log from an earlier one: its header, a frame's salts.
-    SQLite takes what follows for the rest of an earlier log."""
-
     def __str__(self) -> str:
         return f"{self.how} of {self.file} at byte {self.at}"
 
@@ -52,8 +48,7 @@ def damage(folder: Path, chance: random.Random) -> Damage:
     data = bytearray(path.read_bytes())
     place = _place(path.name, bytes(data[: _HEAD.size]), len(data), chance)
     how = chance.choice(HOW)
-    unmarks = path.name == WAL and _unmarks(bytes(data[: _HEAD.size]), place, how)
-    done = Damage(str(path.relative_to(folder)), how, place, unmarks)
+    done = Damage(str(path.relative_to(folder)), how, place)
     match done.how:
         case "flip":
             data[done.at] ^= 1 << chance.randrange(8)
@@ -74,14 +69,6 @@ def _place(name: str, head: bytes, size: int, chance: random.Random) -> int:
     frame = _HEAD.unpack(head)[2] + _FRAME.size
     number = chance.randrange(max(1, (size - _HEAD.size) // frame))
     return min(size - 1, _HEAD.size + number * frame + chance.randrange(_FRAME.size))
-
-
-def _unmarks(head: bytes, at: int, how: str) -> bool:
-    if len(head) < _HEAD.size:
-        return True
-    frame = _HEAD.unpack(head)[2] + _FRAME.size
-    touched = range(at, at + (512 if how == "zeros" else 1))
-    return any(one < _HEAD.size or 8 <= (one - _HEAD.size) % frame < 16 for one in touched)
 
 
 HOW = ("flip", "flip", "truncation", "zeros")
@@ -127,7 +114,7 @@ def verdict(before: Content, folder: Path, done: Damage, wal: tuple[int, int]) -
         return ""
     prefix = all(before.get(name, ())[: len(keys)] == keys for name, keys in after.items())
     ends = done.file == WAL and prefix
-    if ends and (wal[0] <= done.at or done.how == "truncation" or done.unmarks):
+    if ends and (wal[0] <= done.at or done.how == "truncation"):
         return ""
     lost = sum(map(len, before.values())) - sum(map(len, after.values()))
     return f"{done}: read without a word, {lost} fewer, {'a prefix' if ends else 'other content'}"

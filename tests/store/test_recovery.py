@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,58 @@ def test_most_flipped_bits_before_the_end_are_told(crashed: Path, tmp_path: Path
     damaged[len(damaged) // 2] ^= 1
     with pytest.raises(Corrupt, match="cut_damaged_log"):
         reopened(crashed, tmp_path / "s", bytes(damaged))
+
+
+HEADER, FRAME = 32, 24
+
+
+@pytest.mark.parametrize("at", [0, 6, 9, 17, 26, 30])
+def test_a_damaged_header_of_the_log_is_told(crashed: Path, tmp_path: Path, at: int) -> None:
+    damaged = bytearray((crashed / "store.db-wal").read_bytes())
+    damaged[at] ^= 4
+    with pytest.raises(Corrupt, match="cut_damaged_log"):
+        reopened(crashed, tmp_path / "s", bytes(damaged))
+
+
+def test_a_header_of_zeros_is_told_where_commits_follow_it(crashed: Path, tmp_path: Path) -> None:
+    whole = (crashed / "store.db-wal").read_bytes()
+    with pytest.raises(Corrupt, match="cut_damaged_log"):
+        reopened(crashed, tmp_path / "s", bytes(HEADER) + whole[HEADER:])
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.8])
+def test_damaged_salts_of_a_frame_are_told(crashed: Path, tmp_path: Path, share: float) -> None:
+    damaged = bytearray((crashed / "store.db-wal").read_bytes())
+    size = FRAME + int.from_bytes(damaged[8:12], "big")
+    frames = (len(damaged) - HEADER) // size
+    damaged[HEADER + int(share * frames) * size + 8] ^= 1
+    with pytest.raises(Corrupt, match="cut_damaged_log"):
+        reopened(crashed, tmp_path / "s", bytes(damaged))
+
+
+def test_frames_of_an_earlier_log_are_no_damage(tmp_path: Path) -> None:
+    with Store.open(StoreConfig(folder=tmp_path / "alive")) as store:
+        store.log.create("s")
+        for number in range(40):
+            store.log.append("s", number, [sample(number)])
+        with sqlite3.connect(tmp_path / "alive" / "store.db") as other:
+            other.execute("PRAGMA wal_checkpoint(RESTART)")
+        other.close()
+        store.log.append("s", 40, [sample(40)])
+        shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    log = (tmp_path / "dead" / "store.db-wal").read_bytes()
+    size = FRAME + int.from_bytes(log[8:12], "big")
+    salts = {log[at + 8 : at + 16] for at in range(HEADER, len(log) - size + 1, size)}
+    assert len(salts) == 2
+    assert reopened(tmp_path / "dead", tmp_path / "s", log) == 41
+
+
+def test_what_a_crash_left_in_the_log_is_in_the_database_before_anything_is_added(
+    crashed: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(crashed, tmp_path / "s")
+    with Store.open(StoreConfig(folder=tmp_path / "s")):
+        assert (tmp_path / "s" / "store.db-wal").stat().st_size == 0
+        shutil.copytree(tmp_path / "s", tmp_path / "copy", ignore=shutil.ignore_patterns("*-*"))
+    with Store.open(StoreConfig(folder=tmp_path / "copy")) as store:
+        assert len(list(store.log.read("s"))) == APPENDS

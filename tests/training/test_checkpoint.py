@@ -88,9 +88,7 @@ def test_a_run_that_diverged_keeps_its_last_good_checkpoint(tmp_path: Path) -> N
     held = {path.name: path.read_bytes() for path in folder.iterdir()}
     with torch.no_grad():
         work.learner.network.get_parameter("mouth.weight")[0, 0] = math.inf
-    with pytest.raises(
-        Diverged, match=r"loss of a is no number in step \d+: the weights"
-    ):
+    with pytest.raises(Diverged, match=r"loss of a is no number in step \d+: the weights"):
         list(events)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == held
     again = begun()
