@@ -145,6 +145,6 @@ class ClipVoice:
         frames = [frame.pixels for clip in self._clips for frame in clip.frames]
         if not frames:
             return b""
-        if self._encoding == "gif":  # which has no sound
+        if self._encoding == "gif":
             return encode.gif(frames, self._fps)
-        return encode.mp4(frames, self._fps, np.concatenate([clip.audio for clip in self._clips]))
+        return encode.mp4(frames, self._fps)

@@ -184,7 +184,7 @@ class Preparation:
 
 
 def _fit(name: Modality, heard: list[Decoded], codecs: dict[Modality, AnyCodec]) -> AnyCodec:
-    """A codec learnt from these media; video speaks the symbols of the picture and sound codecs."""
+    """A codec learnt from these media; video speaks the symbols of the picture codec."""
     if name == "text":
         return TextCodec.fit(found for found in heard if isinstance(found, bytes))
     arrays = (found for found in heard if isinstance(found, np.ndarray))
@@ -194,14 +194,4 @@ def _fit(name: Modality, heard: list[Decoded], codecs: dict[Modality, AnyCodec])
         return ImageCodec.fit((found.astype(np.uint8, copy=False) for found in arrays), PICTURES)
     clips = [found for found in heard if isinstance(found, Clip)]
     image = codecs.get("image")
-    pictures = image if isinstance(image, ImageCodec) else None
-    return VideoCodec.fit(clips, image=pictures, audio=_sound(clips, codecs))
-
-
-def _sound(clips: list[Clip], codecs: dict[Modality, AnyCodec]) -> AudioCodec | None:
-    """What clips are heard with, if any of them has sound: the sound codec, or one of their own."""
-    sounds = [clip.audio for clip in clips if clip.audio.size]
-    if not sounds:
-        return None
-    audio = codecs.get("audio")
-    return audio if isinstance(audio, AudioCodec) else AudioCodec.fit(sounds)
+    return VideoCodec.fit(clips, image=image if isinstance(image, ImageCodec) else None)

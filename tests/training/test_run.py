@@ -6,14 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from rankspace.codecs.base import encode as encode_symbols
-from rankspace.codecs.video import VideoCodec
 from rankspace.errors import NotFound, Refused
 from rankspace.generation.engine import Generator
 from rankspace.generation.request import Sampling, Target
-from rankspace.generation.voice import voice
-from rankspace.media import decode, encode
-from rankspace.media.limits import Limits
 from rankspace.media.sample import Part, Sample
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import ModelVersion, Wish
@@ -21,7 +16,7 @@ from rankspace.store.store import Store
 from rankspace.training.job import Event, JobConfig
 from rankspace.training.run import run
 from tests.training.corpus import CONFIG, fill
-from tests.worlds import part, picture, tone
+from tests.worlds import part
 
 MEDIA = CONFIG.model_copy(update={"streams": ("words", "media"), "weights": {"media": 2.0}})
 
@@ -164,29 +159,3 @@ def test_a_modality_that_no_codec_learnt_is_left_out(config: StoreConfig) -> Non
     )
     assert events[-1].state == "succeeded"
     assert not (model(config).folder / "image.json").exists()
-
-
-def test_clips_are_learnt_and_said_with_their_sound(tmp_path: Path) -> None:
-    config, clips = StoreConfig(folder=tmp_path), []
-    for seed in range(4):
-        frames = [picture(seed, 32), picture(seed + 1, 32)]
-        clips.append(Part("video", encode.mp4(frames, 2, tone(300 + 100 * seed, 1.0)), "mp4"))
-    with Store.open(config) as store:
-        store.log.create("clips")
-        samples = [Sample(f"clip-{at}", (clip, part("text", at))) for at, clip in enumerate(clips)]
-        store.log.append("clips", 0, samples)
-    job = CONFIG.model_copy(update={"streams": ("clips",), "steps": 2, "context": 256})
-    assert done(config, submit(config, job))[-1].state == "succeeded"
-    generator = Generator.load(model(config).folder)
-    codec = generator.space.codec("video")
-    assert isinstance(codec, VideoCodec)
-    assert codec.audio is not None
-    says, _ = voice(codec, Target(modality="video", encoding="mp4"))
-    says.push(encode_symbols(codec, [decode.video(clips[0], Limits())]))
-    said = decode.video(Part("video", says.finish(), "mp4"), Limits())
-    assert len(said.frames) == 2
-    assert abs(said.audio).max() > 0.01
-    session = generator.session()
-    session.hear(clips[0])
-    answer = list(session.speak(Target(modality="text"), Sampling(max_symbols=3)))
-    assert answer[-1].final
