@@ -1,4 +1,4 @@
-"""Ask the server all questions, a few at a time, each in a session of its own."""
+"""Ask the server all questions, one after the other, each in a session of its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -7,8 +7,8 @@ from rankspace.client import Answer, AsyncClient
 from rankspace.media.sample import Part
 from services.demo.questions import Question
 
-AT_ONCE = 2
-"""As many as the machine the demo is made for has cores."""
+AT_ONCE = 1
+"""One after the other: two small answers at once wait for one interpreter, and take longer."""
 
 
 async def ask(
