@@ -98,6 +98,7 @@ class Documents:
     def __init__(self, space: Space, context: int) -> None:
         self._space = space
         self._context = context
+        self._answers: dict[int, tuple[TokenPart, Reading]] = {}
 
     def draw(
         self, source: int, row: TokenSample, random: Generator, answer: TokenSample | None = None
@@ -134,9 +135,18 @@ class Documents:
 
     def lay(self, sketch: Sketch) -> Document:
         """The document itself."""
-        readings = [self._space.read(p.modality, p.role, p.symbols) for p in sketch.parts]
-        readings[0] = self._crop(readings[0], sketch.start)
+        trunk, *branches = sketch.parts
+        read = self._space.read(trunk.modality, trunk.role, trunk.symbols)
+        readings = [self._crop(read, sketch.start), *map(self._answer, branches)]
         return self._document(sketch, readings)
+
+    def _answer(self, part: TokenPart) -> Reading:
+        """A branch, read once: views come and go, what is answered is the same few parts."""
+        found = self._answers.get(id(part))
+        if found is None:
+            reading = self._space.read(part.modality, part.role, part.symbols)
+            found = self._answers[id(part)] = (part, reading)  # holding it keeps its id its own
+        return found[1]
 
     def _crop(self, reading: Reading, start: int) -> Reading:
         """A window of a part that is longer than the context, its begin mark before it."""

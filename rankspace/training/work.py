@@ -33,7 +33,7 @@ REPORT_EVERY = 10
 HELD_OUT = 96
 """Documents of each source that a measurement looks at while training."""
 
-HELD_OUT_LAST = 400
+HELD_OUT_LAST = 256
 """And at its end."""
 
 MEASURED = 1024
