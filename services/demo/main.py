@@ -44,12 +44,12 @@ JOB = JobConfig(
     weights={"digits": 4.2, "photos": 3.3, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
-    steps=860,
+    steps=780,
     batch_symbols=4032,
     context=192,
     workers=min(2, os.cpu_count() or 1),
     patience=0,
-    evaluate_every=860,
+    evaluate_every=780,
 )
 """A small network and short sequences: what two cores learn in two minutes. Digits, photos and
 speech are what the figures are of, so they count for more; no early stop, since what is held out
