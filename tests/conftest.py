@@ -31,8 +31,14 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A PostgreSQL server; take a room of it with `postgres.fresh()`."""
+def _database() -> Iterator[Postgres]:
     if binaries() is None:
         pytest.skip(MISSING)
     yield from running()
+
+
+@pytest.fixture
+def postgres(_database: Postgres) -> Postgres:
+    """A PostgreSQL server; take a room of it with `postgres.fresh()`."""
+    _database.heal()
+    return _database

@@ -1,8 +1,9 @@
 """A real PostgreSQL server that tests start, restart, kill and remove themselves.
 
-It listens on loopback, on a port of the system's choice, and keeps its data in a folder of its own.
-PostgreSQL refuses to run as root; it then runs as its own user, or as nobody. It ends with the
-process that started it, however that ends.
+It listens on loopback, on a port of the system's choice, and keeps its data in a folder of its own:
+in memory where there is room, since tests stop its processes and never the power, and a test
+machine's disk can hold one fsync for half a minute. PostgreSQL refuses to run as root; it then runs
+as its own user, or as nobody. It ends with the process that started it, however that ends.
 """
 
 import ctypes
@@ -22,6 +23,8 @@ from typing import Any
 import psycopg
 
 STARTS_WITHIN_S = 30.0
+MEMORY = Path("/dev/shm")  # noqa: S108 - only to hold a folder that mkdtemp names
+ROOM_BYTES = 2 << 30
 MISSING = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
@@ -42,7 +45,7 @@ class Postgres:
     def __init__(self, programs: Path) -> None:
         self._programs = programs
         self._user = _unprivileged()
-        self._folder = Path(tempfile.mkdtemp(prefix="rankspace-postgres-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="rankspace-postgres-", dir=_place()))
         self._schemas = count()
         self._process: subprocess.Popen[bytes] | None = None
         self.port = _free_port()
@@ -65,6 +68,7 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": 200,
             "shared_buffers": "32MB",
+            "max_wal_size": "256MB",
         }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
@@ -88,6 +92,11 @@ class Postgres:
         """Stop it and start it again."""
         self.end(how)
         self.start()
+
+    def heal(self) -> None:
+        """Start it again where a test that failed has left it dead."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def fresh(self) -> str:
         """The address of an empty room of its own: a schema."""
@@ -140,6 +149,12 @@ def _unprivileged() -> pwd.struct_passwd | None:
         return None
     known = {entry.pw_name: entry for entry in pwd.getpwall()}
     return known.get("postgres") or known["nobody"]
+
+
+def _place() -> Path | None:
+    """Where its data lies; None: where temporary files lie."""
+    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free >= ROOM_BYTES
+    return MEMORY if roomy else None
 
 
 def _free_port() -> int:
