@@ -1,8 +1,8 @@
 /* A disk that can be told to fail, and that writes down what would be lost without power.
 
    Loaded before libc (LD_PRELOAD), it passes calls on and, for files below RS_DISK_ROOT, keeps a
-   journal in RS_DISK_JOURNAL of every write, cut, name and sync, in the order in which they took
-   effect. `powercut.py` makes of it the disk as it would be after a power cut. A sync costs
+   journal in RS_DISK_JOURNAL of every write, cut, hole, name and sync, in the order in which they
+   took effect. `powercut.py` makes of it the disk as it would be after a power cut. A sync costs
    `sync_us` and no real one: whether it counts is decided by the journal alone.
 
    RS_DISK_CONTROL is a file of four numbers that may change at any time: syncs in a thousand that
@@ -25,7 +25,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 'w', CUT = 't', CREATE = 'c', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', BEGIN = 'b', SYNCED = 's', FAILED = 'f', KEPT = 'k' };
+enum { WRITE = 'w', CUT = 't', HOLE = 'h', CREATE = 'c', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', BEGIN = 'b', SYNCED = 's', FAILED = 'f', KEPT = 'k' };
 
 struct record { uint32_t size; uint32_t kind; uint64_t ino; int64_t at; uint32_t a; uint32_t b; };
 struct control { int64_t failing, room, sync_us, database_only; };
@@ -77,6 +77,11 @@ static uint64_t tracked(int handle) { /* the inode, if the file lies below the r
   return below(path) ? found.st_ino : 0;
 }
 
+/* What is not written down must not happen unseen. */
+static void refuse(int handle, const char *name) {
+  if (tracked(handle)) { fprintf(stderr, "disk: %s is not modelled\n", name); abort(); }
+}
+
 static uint64_t inode(const char *path) {
   struct stat found;
   return lstat(path, &found) ? 0 : found.st_ino;
@@ -126,18 +131,33 @@ ssize_t pwrite64(int handle, const void *data, size_t count, off64_t at) {
 }
 ssize_t pwrite(int handle, const void *data, size_t count, off_t at) { return pwrite64(handle, data, count, at); }
 
-ssize_t writev(int handle, const struct iovec *pieces, int count) {
-  REAL("writev", ssize_t (*)(int, const struct iovec *, int));
-  if (!tracked(handle)) return real(handle, pieces, count);
+static ssize_t gathered(int handle, const struct iovec *pieces, int count, off64_t at) { /* at < 0: where the file stands */
   ssize_t done = 0;
-  for (int at = 0; at < count; at++) {
-    ssize_t more = write(handle, pieces[at].iov_base, pieces[at].iov_len);
+  for (int one = 0; one < count; one++) {
+    const struct iovec *piece = pieces + one;
+    ssize_t more = at < 0 ? write(handle, piece->iov_base, piece->iov_len) : pwrite64(handle, piece->iov_base, piece->iov_len, at + done);
     if (more < 0) return done ? done : more;
     done += more;
-    if ((size_t)more < pieces[at].iov_len) break;
+    if ((size_t)more < piece->iov_len) break;
   }
   return done;
 }
+ssize_t writev(int handle, const struct iovec *pieces, int count) {
+  REAL("writev", ssize_t (*)(int, const struct iovec *, int));
+  return tracked(handle) ? gathered(handle, pieces, count, -1) : real(handle, pieces, count);
+}
+ssize_t pwritev64(int handle, const struct iovec *pieces, int count, off64_t at) {
+  REAL("pwritev64", ssize_t (*)(int, const struct iovec *, int, off64_t));
+  return tracked(handle) ? gathered(handle, pieces, count, at) : real(handle, pieces, count, at);
+}
+ssize_t pwritev(int handle, const struct iovec *pieces, int count, off_t at) { return pwritev64(handle, pieces, count, at); }
+ssize_t pwritev64v2(int handle, const struct iovec *pieces, int count, off64_t at, int flags) {
+  REAL("pwritev64v2", ssize_t (*)(int, const struct iovec *, int, off64_t, int));
+  if (!tracked(handle)) return real(handle, pieces, count, at, flags);
+  if (flags) refuse(handle, "pwritev2 with flags");
+  return gathered(handle, pieces, count, at);
+}
+ssize_t pwritev2(int handle, const struct iovec *pieces, int count, off_t at, int flags) { return pwritev64v2(handle, pieces, count, at, flags); }
 
 int ftruncate64(int handle, off64_t size) {
   REAL("ftruncate64", int (*)(int, off64_t));
@@ -151,10 +171,51 @@ int ftruncate64(int handle, off64_t size) {
 }
 int ftruncate(int handle, off_t size) { return ftruncate64(handle, size); }
 
+int truncate64(const char *path, off64_t size) {
+  int handle = open(path, O_WRONLY | O_CLOEXEC);
+  int done = handle < 0 ? -1 : ftruncate64(handle, size), why = errno;
+  if (handle >= 0) close(handle);
+  errno = why;
+  return done;
+}
+int truncate(const char *path, off_t size) { return truncate64(path, size); }
+
+/* Room that is taken in advance counts as written; what a hole frees can be written again. */
+static int allocated(int handle, uint64_t ino, int mode, off64_t at, off64_t size) {
+  REAL("fallocate64", int (*)(int, int, off64_t, off64_t));
+  struct stat found;
+  int done = -1, punches = mode == (FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
+  if (!punches && mode & ~FALLOC_FL_KEEP_SIZE) refuse(handle, "fallocate of this mode");
+  pthread_mutex_lock(&turn);
+  if (!punches && full(size)) errno = ENOSPC;
+  else if (!(done = real(handle, mode, at, size)) && !fstat(handle, &found)) {
+    int64_t length = (at + size < found.st_size ? at + size : found.st_size) - at;
+    if (punches && length > 0) note(HOLE, ino, at, &length, sizeof length, NULL, 0);
+    if (punches && control->room >= 0) control->room += size;
+    if (!mode) note(WRITE, ino, at + size, NULL, 0, NULL, 0);
+  }
+  pthread_mutex_unlock(&turn);
+  return done;
+}
+int fallocate64(int handle, int mode, off64_t at, off64_t size) {
+  REAL("fallocate64", int (*)(int, int, off64_t, off64_t));
+  uint64_t ino = tracked(handle);
+  return ino ? allocated(handle, ino, mode, at, size) : real(handle, mode, at, size);
+}
+int fallocate(int handle, int mode, off_t at, off_t size) { return fallocate64(handle, mode, at, size); }
+int posix_fallocate64(int handle, off64_t at, off64_t size) {
+  REAL("posix_fallocate64", int (*)(int, off64_t, off64_t));
+  uint64_t ino = tracked(handle);
+  if (!ino) return real(handle, at, size);
+  return allocated(handle, ino, 0, at, size) ? errno : 0;
+}
+int posix_fallocate(int handle, off_t at, off_t size) { return posix_fallocate64(handle, at, size); }
+
 static int opened(int folder, const char *path, int flags, mode_t mode) {
   REAL("openat64", int (*)(int, const char *, int, ...));
   char room[PATH_MAX];
   const char *name = folder == AT_FDCWD ? whole(path, room) : path;
+  if (below(name) && flags & O_DSYNC) { fprintf(stderr, "disk: O_DSYNC is not modelled\n"); abort(); }
   if (!below(name) || !(flags & (O_CREAT | O_TRUNC))) return real(folder, path, flags, mode);
   pthread_mutex_lock(&turn);
   uint64_t before = inode(name);
@@ -255,15 +316,6 @@ static int synced(int handle, int (*real)(int)) {
 int fsync(int handle) { REAL("fsync", int (*)(int)); return synced(handle, real); }
 int fdatasync(int handle) { REAL("fdatasync", int (*)(int)); return synced(handle, real); }
 
-/* What is not written down must not happen unseen. */
-static void refuse(int handle, const char *name) {
-  if (tracked(handle)) { fprintf(stderr, "disk: %s is not modelled\n", name); abort(); }
-}
-ssize_t pwritev64v2(int handle, const struct iovec *pieces, int count, off64_t at, int flags) {
-  REAL("pwritev64v2", ssize_t (*)(int, const struct iovec *, int, off64_t, int));
-  refuse(handle, "pwritev2");
-  return real(handle, pieces, count, at, flags);
-}
 ssize_t copy_file_range(int in, off64_t *a, int out, off64_t *b, size_t size, unsigned flags) {
   REAL("copy_file_range", ssize_t (*)(int, off64_t *, int, off64_t *, size_t, unsigned));
   refuse(out, "copy_file_range");
@@ -273,11 +325,6 @@ ssize_t sendfile64(int out, int in, off64_t *at, size_t count) {
   REAL("sendfile64", ssize_t (*)(int, int, off64_t *, size_t));
   refuse(out, "sendfile");
   return real(out, in, at, count);
-}
-int posix_fallocate64(int handle, off64_t at, off64_t size) {
-  REAL("posix_fallocate64", int (*)(int, off64_t, off64_t));
-  refuse(handle, "posix_fallocate");
-  return real(handle, at, size);
 }
 int link(const char *from, const char *to) {
   REAL("link", int (*)(const char *, const char *));

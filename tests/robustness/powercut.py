@@ -23,7 +23,9 @@ SOURCE = Path(__file__).with_name("disk.c")
 COMPILER = shutil.which("cc")
 RECORD = struct.Struct("<IIQqII")  # struct record of disk.c
 CONTROL = struct.Struct("<qqqq")  # struct control of disk.c
+LENGTH = struct.Struct("<q")
 SECTOR = 512
+BLOCK = 1 << 16
 
 
 @dataclass(slots=True)
@@ -99,6 +101,8 @@ class Platter:
                 self._namings.append(Naming(name, None))
             case "w" | "t":
                 self._inodes[inode].cached.append((at, first if kind == "w" else None))
+            case "h":
+                self._inodes[inode].cached.append((at, bytes(LENGTH.unpack(first)[0])))
             case _:
                 self._sync(kind, inode, at)
 
@@ -149,7 +153,7 @@ class Platter:
                 path.mkdir(exist_ok=True, parents=path == self._root)
             elif path.parent.is_dir():
                 file.settle(self._kept(file.cached))
-                path.write_bytes(file.platter)
+                _lay(path, file.platter)
 
     def _kept(self, cached: list[tuple[int, bytes | None]]) -> list[tuple[int, bytes | None]]:
         """What of the cached writes reached the platter before the power went."""
@@ -161,6 +165,17 @@ class Platter:
             first.append((at, (data or b"")[: sectors * SECTOR]))
         some = [one for one in cached if self._chance.random() < 0.5]
         return {"none": [], "all": cached, "first": first, "any": some, "torn": first}[how]
+
+
+def _lay(path: Path, data: bytearray) -> None:
+    """Write a file, and leave a hole wherever there are zeros only."""
+    with path.open("wb") as file:
+        for at in range(0, len(data), BLOCK):
+            block = data[at : at + BLOCK]
+            if block.count(0) < len(block):
+                file.seek(at)
+                file.write(block)
+        file.truncate(len(data))
 
 
 def records(journal: Path) -> Iterator[tuple[str, int, int, bytes, bytes]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.robustness.powercut import COMPILER, Disk
+from tests.robustness.powercut import COMPILER, SECTOR, Disk
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="install a C compiler (cc): no power cuts")
 
@@ -110,3 +110,63 @@ def test_a_sync_that_fails_and_a_full_disk_are_errors(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError) as full:
         run(disk, FILES)
     assert "No space left on device" in full.value.stderr
+
+
+@pytest.fixture(scope="module")
+def every_call(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    program = tmp_path_factory.mktemp("program") / "every_call"
+    source = Path(__file__).with_name("every_call.c")
+    flags = ["-O1", "-Wall", "-Wextra", "-Werror"]
+    subprocess.run([COMPILER or "cc", *flags, "-o", program, source], check=True)
+    return program
+
+
+def changed(disk: Disk, program: Path, seed: int, synced: bool) -> dict[str, bytes]:
+    """The files after many calls, as the page cache has them."""
+    words = [str(program), str(disk.folder), str(seed), "60", str(int(synced))]
+    subprocess.run(words, env=os.environ | disk.environment, check=True)
+    return {path.name: path.read_bytes() for path in disk.folder.iterdir()}
+
+
+def test_whatever_call_changes_a_file_what_was_synced_stays(
+    every_call: Path, tmp_path: Path
+) -> None:
+    for seed in range(20):
+        disk = Disk(tmp_path / f"disk{seed}", tmp_path / "beside", seed)
+        before = changed(disk, every_call, seed, synced=True)
+        disk.cut()
+        assert {path.name: path.read_bytes() for path in disk.folder.iterdir()} == before
+
+
+def test_whatever_call_changes_a_file_it_is_lost_where_nothing_was_synced(
+    every_call: Path, tmp_path: Path
+) -> None:
+    lost = 0
+    for seed in range(12):
+        disk = Disk(tmp_path / f"disk{seed}", tmp_path / "beside", seed)
+        before = changed(disk, every_call, seed, synced=False)
+        disk.cut()
+        lost += {path.name: path.read_bytes() for path in disk.folder.iterdir()} != before
+    assert lost >= 6
+
+
+def test_a_hole_gives_room_on_a_full_disk(tmp_path: Path) -> None:
+    disk = Disk(tmp_path / "disk", tmp_path / "beside", 1)
+    disk.set(room=100 * SECTOR)
+    assert run(disk, ROOM).split() == ["ENOSPC", "stored"]
+
+
+ROOM = """
+import ctypes, errno, os, sys
+handle = os.open(sys.argv[1] + "/file", os.O_RDWR | os.O_CREAT)
+libc = ctypes.CDLL(None, use_errno=True)
+libc.fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_long, ctypes.c_long]
+os.posix_fallocate(handle, 0, 100 * 512)
+try:
+    os.pwrite(handle, b"x" * 512, 0)
+except OSError as error:
+    print(errno.errorcode[error.errno])
+assert libc.fallocate(handle, 3, 0, 8 * 512) == 0
+os.pwrite(handle, b"x" * 512, 100 * 512)
+print("stored")
+"""
