@@ -1,7 +1,7 @@
 """Streams, batches and what is read back."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -156,21 +156,30 @@ def write_reject(reject: Refusal, code: int) -> pb.Reject:
 
 def content_hash(samples: Iterable[media_pb2.Sample]) -> bytes:
     """SHA-256 of all media bytes in order: SampleBatch.content_hash."""
-    hasher = hashlib.sha256()
-    for sample in samples:
-        for part in sample.parts:
-            hasher.update(part.text.utf8 or part.audio.data or part.image.data or part.video.data)
-            for frame in part.video.frames:
-                hasher.update(frame.image)
-    return hasher.digest()
+    return _hash(piece for sample in samples for piece in _media(sample))
 
 
-def check_hash(batch: pb.SampleBatch) -> None:
-    """Refuse a batch that is not the one that was sent."""
-    if batch.content_hash and batch.content_hash != content_hash(batch.samples):
+def check_hash(batch: pb.SampleBatch, media: Iterable[bytes] | None = None) -> None:
+    """Refuse a batch that is not the one that was sent; `media` are its media, if read already."""
+    if not batch.content_hash:
+        return
+    if batch.content_hash != (content_hash(batch.samples) if media is None else _hash(media)):
         raise InvalidInput(
             "the media do not have this hash; send the batch again", "batch.content_hash"
         )
+
+
+def _hash(media: Iterable[bytes]) -> bytes:
+    hasher = hashlib.sha256()
+    for piece in media:
+        hasher.update(piece)
+    return hasher.digest()
+
+
+def _media(sample: media_pb2.Sample) -> Iterator[bytes]:
+    for part in sample.parts:
+        yield part.text.utf8 or part.audio.data or part.image.data or part.video.data
+        yield from (frame.image for frame in part.video.frames)
 
 
 def read_offset(batch: pb.SampleBatch) -> int | None:

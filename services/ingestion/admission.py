@@ -1,7 +1,10 @@
-"""Whether what came off the wire is taken, sample by sample."""
+"""Whether what came off the wire is taken, sample by sample.
+
+message → read: samples, their form judged, on the loop → judge: what needs a decoder → admitted
+"""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rankspace.errors import InvalidInput, LimitExceeded, NotBuilt, RankspaceError
@@ -15,10 +18,32 @@ from rankspace.v1 import media_pb2
 from rankspace.wire import ingestion as wire
 from rankspace.wire.media import read_sample, write_sample
 from services.ingestion.config import IngestionConfig
+from services.ingestion.desk import Desk
 from services.sandbox.decoding import Sandbox
+from services.sandbox.messages import pieces
 from services.telemetry import tracing
 
-Read = Sample | RankspaceError
+HASHED_AT_ONCE = 1 << 17
+"""Bytes that are hashed sooner than a thread is at work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A batch off the wire, before anybody has looked into its media."""
+
+    batch: pb.SampleBatch
+    samples: list[Sample | None]
+    """None: it cannot be read."""
+
+    refusals: dict[int, RankspaceError]
+    """Why a sample is not taken, by its place."""
+
+    limits: Limits
+
+    @property
+    def grows(self) -> bool:
+        """It names media that came piece by piece, which were not given."""
+        return any(isinstance(error, NotBuilt) for error in self.refusals.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,38 +57,50 @@ class Admitted:
     """Why, by the place in the batch."""
 
 
-async def admit(
+async def read(
     batch: pb.SampleBatch,
     config: IngestionConfig,
-    sandbox: Sandbox,
+    desk: Desk,
     grown: Mapping[str, Medium] | None = None,
-) -> Admitted:
-    """Judge every sample of a batch; the growing media that it names are in `grown`."""
-    read = await asyncio.to_thread(_read, batch, config, grown or {})
-    with tracing.step("sandbox"):
-        errors = await judge([one for one in read if isinstance(one, Sample)], sandbox)
-    judged = iter(errors)
-    entries: list[Sample | Rejected] = []
+) -> Read:
+    """Read every sample and judge its form; the growing media that it names are in `grown`."""
+    if not 0 < len(batch.samples) <= config.batch_samples_max:
+        raise LimitExceeded(
+            f"a batch holds 1 to {config.batch_samples_max} samples, this one {len(batch.samples)}",
+            "batch.samples",
+        )
     refusals: dict[int, RankspaceError] = {}
-    for index, one in enumerate(read):
-        error = next(judged) if isinstance(one, Sample) else one
-        if error is not None:
-            refusals[index] = error
-            entries.append(_rejected(batch.samples[index], one, error, config.limits))
-        elif isinstance(one, Sample):
-            entries.append(one)
+    places = iter(range(len(batch.samples)))
+
+    def one(message: media_pb2.Sample) -> Sample | None:
+        at, sample = next(places), None
+        try:
+            sample = read_sample(message, grown=grown)
+            check_form(sample, config.limits)
+        except (InvalidInput, NotBuilt) as error:
+            refusals[at] = error
+        return sample
+
+    samples = await desk.each(one, batch.samples)
+    found = Read(batch, samples, refusals, config.limits)
+    if batch.content_hash:
+        await _check_hash(found, bool(grown))
+    return found
+
+
+async def judge(found: Read, sandbox: Sandbox) -> Admitted:
+    """Look into the media. The one place where that is done, in a process that may die of it."""
+    places = [at for at in range(len(found.samples)) if at not in found.refusals]
+    formed = [sample for at in places if (sample := found.samples[at]) is not None]
+    with tracing.step("sandbox"):
+        errors = await sandbox.checked(formed)
+    refusals = found.refusals | {
+        at: error for at, error in zip(places, errors, strict=True) if error is not None
+    }
+    entries: list[Sample | Rejected] = list(formed)
+    if refusals:
+        entries = [_entry(found, at, refusals.get(at)) for at in range(len(found.samples))]
     return Admitted(entries, refusals)
-
-
-async def judge(samples: Sequence[Sample], sandbox: Sandbox) -> list[InvalidInput | None]:
-    """Why each sample is refused; None: it is not. The one place where media are looked into.
-
-    Their form is judged here; what needs a decoder, in a process that may die of it.
-    """
-    errors = await asyncio.to_thread(lambda: [_error(one, sandbox.limits) for one in samples])
-    formed = [one for one, error in zip(samples, errors, strict=True) if error is None]
-    found = iter(await sandbox.checked(formed))
-    return [next(found) if error is None else error for error in errors]
 
 
 def kept(batch: pb.SampleBatch, admitted: Admitted, first: int) -> list[Refusal]:
@@ -87,37 +124,24 @@ def kept(batch: pb.SampleBatch, admitted: Admitted, first: int) -> list[Refusal]
     return found
 
 
-def _read(
-    batch: pb.SampleBatch, config: IngestionConfig, grown: Mapping[str, Medium]
-) -> list[Read]:
-    """Every sample, or why it cannot be read; slow, for a thread."""
-    wire.check_hash(batch)
-    if not 0 < len(batch.samples) <= config.batch_samples_max:
-        raise LimitExceeded(
-            f"a batch holds 1 to {config.batch_samples_max} samples, this one {len(batch.samples)}",
-            "batch.samples",
-        )
-    return [_sample(message, grown) for message in batch.samples]
+async def _check_hash(found: Read, grown: bool) -> None:
+    """Refuse a batch that is not the one that was sent."""
+    samples = [sample for sample in found.samples if sample is not None]
+    if grown or len(samples) < len(found.samples):
+        await asyncio.to_thread(lambda: wire.check_hash(found.batch))
+        return
+    media = [piece for sample in samples for part in sample.parts for piece in pieces(part)]
+    if sum(map(len, media)) <= HASHED_AT_ONCE:
+        wire.check_hash(found.batch, media)
+    else:
+        await asyncio.to_thread(lambda: wire.check_hash(found.batch, media))
 
 
-def _sample(message: media_pb2.Sample, grown: Mapping[str, Medium]) -> Read:
-    try:
-        return read_sample(message, grown=grown)
-    except (InvalidInput, NotBuilt) as error:
-        return error
-
-
-def _error(sample: Sample, limits: Limits) -> InvalidInput | None:
-    try:
-        check_form(sample, limits)
-    except InvalidInput as error:
-        return error
-    return None
-
-
-def _rejected(
-    message: media_pb2.Sample, read: Read, error: RankspaceError, limits: Limits
-) -> Rejected:
-    shown = message.sample_id[: limits.sample_id_chars_max].replace("\0", "\ufffd")
-    content = read if isinstance(read, Sample) else None
-    return Rejected(shown, error.reason(), error.message, content)
+def _entry(found: Read, at: int, error: RankspaceError | None) -> Sample | Rejected:
+    sample = found.samples[at]
+    if sample is not None and error is None:
+        return sample
+    error = error or found.refusals[at]
+    sample_id = found.batch.samples[at].sample_id
+    shown = sample_id[: found.limits.sample_id_chars_max].replace("\0", "\ufffd")
+    return Rejected(shown, error.reason(), error.message, sample)

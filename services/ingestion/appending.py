@@ -13,25 +13,23 @@ answer is written, and against what the server holds until it is stored.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from rankspace.errors import InvalidInput, RankspaceError, Unreachable
 from rankspace.store.growing import Grown, Medium
 from rankspace.v1 import ingestion_pb2 as pb
-from rankspace.v1.problem_pb2 import GoAway
 from rankspace.wire import growing as wire_growing
 from rankspace.wire import ingestion as wire
 from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams
 from services.errors import problem
-from services.ingestion.admission import Admitted, admit, kept
+from services.ingestion.admission import Admitted, judge, kept, read
 from services.ingestion.answering import placed, read_steps, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
-from services.ingestion.room import Item, Room, Writer
+from services.ingestion.room import Item, Requests, Room, Writer
 from services.telemetry import appends, tracing
 from services.telemetry.metrics import APPEND_SECONDS, CREDIT_BATCHES, CREDIT_BYTES
 
@@ -56,10 +54,11 @@ class Appending:
         self._outbox: asyncio.Queue[tuple[Coming, Item | None] | None] = asyncio.Queue()
 
     async def answers(
-        self, requests: AsyncIterator[pb.AppendSamplesRequest], draining: Draining
+        self, requests: Requests, draining: Draining
     ) -> AsyncGenerator[pb.AppendSamplesResponse, None]:
         """One answer to every message, in order."""
-        reading = asyncio.create_task(self._read(requests, draining))
+        telling = asyncio.create_task(self._tell(draining))
+        reading = asyncio.create_task(self._read(requests))
         working = asyncio.create_task(self._work())
         reading.add_done_callback(self._end_of_input)
         working.add_done_callback(lambda _: self._outbox.put_nowait(None))
@@ -81,33 +80,30 @@ class Appending:
                 self._credits.give(item.size)
             await asyncio.gather(working, reading)
         finally:
-            await _ended(reading, working)
+            await _ended(telling, reading, working)
             await _ended(*self._under_way)
             while self._inbox:
                 await self._drop(self._inbox.popleft())
 
-    async def _read(
-        self, requests: AsyncIterator[pb.AppendSamplesRequest], draining: Draining
-    ) -> None:
+    async def _tell(self, draining: Draining) -> None:
+        """Say it when the server is about to stop."""
+        word = pb.AppendSamplesResponse(go_away=await draining.begun())
+        self._outbox.put_nowait((_ready(word), None))
+
+    async def _read(self, requests: Requests) -> None:
         """Read a message only when those before it leave room for one more."""
-        async with aclosing(draining.over(aiter(requests))) as said:
-            async for request in said:
-                if isinstance(request, GoAway):
-                    self._outbox.put_nowait(
-                        (_ready(pb.AppendSamplesResponse(go_away=request)), None)
-                    )
-                    continue
-                size = max(request.ByteSize(), 1)
-                await self._credits.take(size)
-                await self._room.held.take(size)
-                CREDIT_BATCHES.add(1)
-                CREDIT_BYTES.add(size)
-                item = Item(request, size, span=tracing.begin("append", bytes=size))
-                if request.HasField("batch") and not any(wire_growing.named(request.batch)):
-                    with tracing.within(item.span):
-                        item.admitting = asyncio.create_task(self._admit(request.batch))
-                self._inbox.append(item)
-                self._news.set()
+        async for request in requests:
+            size = max(requests.bytes, 1)
+            await self._credits.take(size)
+            await self._room.held.take(size)
+            CREDIT_BATCHES.add(1)
+            CREDIT_BYTES.add(size)
+            item = Item(request, size, span=tracing.begin("append", bytes=size))
+            if request.HasField("batch"):
+                with tracing.within(item.span):
+                    item.admitting = asyncio.create_task(self._admit(item))
+            self._inbox.append(item)
+            self._news.set()
 
     def _end_of_input(self, _: object) -> None:
         self._all_read = True
@@ -116,14 +112,14 @@ class Appending:
     async def _work(self) -> None:
         """Store what was read, in its order."""
         while run := await self._run():
-            if run[0].admitting is not None:
-                await self._begin(run[0], run[0].admitting)
+            if run[0].admitting is not None and await self._judged(run[0], run[0].admitting):
+                self._begin(run[0])
                 continue
             try:
                 if self._under_way:
                     await asyncio.wait(self._under_way)
                 if run[0].request.HasField("piece"):
-                    responses = await self._grow([item.request for item in run])
+                    responses = await self._grow(run)
                 else:
                     with tracing.within(run[0].span):
                         responses = [await self._answer(run[0])]
@@ -134,16 +130,21 @@ class Appending:
                 self._outbox.put_nowait((_ready(response), item))
                 APPEND_SECONDS.see(time.monotonic() - item.read_at)
 
-    async def _begin(self, item: Item, admitting: "asyncio.Task[Admitted]") -> None:
-        """Hand a batch to the engine once it is judged, after those before it, and wait no longer.
+    async def _judged(self, item: Item, admitting: "asyncio.Task[Admitted | None]") -> bool:
+        """Wait until a batch is judged; False: it names media that have to be stored before."""
+        if not admitting.done():
+            try:
+                await asyncio.wait((admitting,))
+            except asyncio.CancelledError:
+                await self._drop(item)
+                raise
+        return admitting.exception() is not None or admitting.result() is not None
+
+    def _begin(self, item: Item) -> None:
+        """Hand a batch to the engine, after those before it, and do not wait for it.
 
         The engine stores what it is handed in the order of the calls.
         """
-        try:
-            await asyncio.wait((admitting,))
-        except asyncio.CancelledError:
-            await self._drop(item)
-            raise
 
         def over(task: "asyncio.Task[pb.AppendSamplesResponse]") -> None:
             self._under_way.discard(task)
@@ -188,10 +189,11 @@ class Appending:
     ) -> pb.AppendSamplesResponse:
         try:
             match item.request.WhichOneof("request"):
-                case "batch" if item.admitting is not None:
-                    return await self._append(item.request.batch, await item.admitting)
                 case "batch":
-                    return await self._append_grown(item.request.batch)
+                    admitted = await item.admitting if item.admitting else None
+                    if admitted is None:
+                        return await self._append_grown(item)
+                    return await self._append(item.request.batch, admitted)
                 case "setup":
                     raise InvalidInput(
                         "only the first message is a setup; open another call", "setup"
@@ -206,12 +208,17 @@ class Appending:
             return await self._error(error)
 
     async def _admit(
-        self, batch: pb.SampleBatch, grown: Mapping[str, Medium] | None = None
-    ) -> Admitted:
+        self, item: Item, grown: Mapping[str, Medium] | None = None
+    ) -> Admitted | None:
+        """Judge a batch; None if it names growing media that are not given."""
+        room, batch = self._room, item.request.batch
         with tracing.step("admit", samples=len(batch.samples)):
-            samples = len(batch.samples)
-            await self._room.quotas.spend(self._writer.stream, samples, batch.ByteSize)
-            return await admit(batch, self._config, self._room.sandbox, grown)
+            found = await read(batch, self._config, room.desk, grown)
+            if grown is None and found.grows:
+                return None
+            stream, samples = self._writer.stream, len(batch.samples)
+            await room.quotas.spend(stream, samples, lambda: item.size)
+            return await judge(found, room.sandbox)
 
     async def _append(self, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendSamplesResponse:
         """The one place where samples are appended."""
@@ -230,8 +237,9 @@ class Appending:
         appends.stored(caller().tenant, appended, admitted.entries, admitted.refusals.values())
         return write_result(appended, batch, admitted)
 
-    async def _append_grown(self, batch: pb.SampleBatch) -> pb.AppendSamplesResponse:
+    async def _append_grown(self, item: Item) -> pb.AppendSamplesResponse:
         """A batch that names growing media: they are read back whole, a few batches at a time."""
+        batch = item.request.batch
         places = list(wire_growing.named(batch))
         media_ids = [media_id for media_id, _ in places]
         stream, size = self._writer.stream, self._config.growing_bytes_max
@@ -240,20 +248,19 @@ class Appending:
                 grown = await self._engine.grown(stream, media_ids, size)
             except RankspaceError as error:
                 raise placed(error, places) from error
-            admitted = await self._admit(batch, grown)
+            admitted = await self._admit(item, grown)
+            assert admitted is not None  # noqa: S101 - nothing it names is missing
             response = await self._append(batch, admitted)
         await self._engine.take_grown(stream, media_ids)
         return response
 
-    async def _grow(
-        self, requests: list[pb.AppendSamplesRequest]
-    ) -> list[pb.AppendSamplesResponse]:
+    async def _grow(self, run: Sequence[Item]) -> list[pb.AppendSamplesResponse]:
         """Pieces that came one after the other, in one transaction."""
         writer = self._writer
-        read = read_steps(requests, self._config)
-        steps = [step for step in read if not isinstance(step, RankspaceError)]
+        asked = read_steps([item.request for item in run], self._config)
+        steps = [step for step in asked if not isinstance(step, RankspaceError)]
         try:
-            size = sum(request.ByteSize() for request in requests)
+            size = sum(item.size for item in run)
             await self._room.quotas.spend(writer.stream, 0, lambda: size)
             done: Sequence[Grown | RankspaceError] = await self._engine.grow(
                 writer.stream, steps, writer.epoch, writer.durability
@@ -263,7 +270,7 @@ class Appending:
         except RankspaceError as error:
             done = [error] * len(steps)
         stored = iter(done)
-        answers = [step if isinstance(step, RankspaceError) else next(stored) for step in read]
+        answers = [step if isinstance(step, RankspaceError) else next(stored) for step in asked]
         return [await self._grown(answer) for answer in answers]
 
     async def _grown(self, answer: Grown | RankspaceError) -> pb.AppendSamplesResponse:

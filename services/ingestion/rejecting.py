@@ -10,18 +10,18 @@ from rankspace.wire.names import read_name, read_page
 from rankspace.wire.problems import BY_REASON
 from services.engine import Streams
 from services.errors import problem
-from services.ingestion.admission import admit
+from services.ingestion.admission import judge, read
 from services.ingestion.config import IngestionConfig
-from services.sandbox.decoding import Sandbox
+from services.ingestion.room import Room
 
 
 class Rejecting:
     """The calls about refused samples."""
 
-    def __init__(self, engine: Streams, config: IngestionConfig, sandbox: Sandbox) -> None:
+    def __init__(self, engine: Streams, config: IngestionConfig, room: Room) -> None:
         self._engine = engine
         self._config = config
-        self._sandbox = sandbox
+        self._room = room
 
     async def listed(self, request: pb.ListRejectsRequest) -> pb.ListRejectsResponse:
         """A page of them."""
@@ -41,7 +41,8 @@ class Rejecting:
         """Append one of them at the end, if it is good by now."""
         kept = await self._kept(request)
         batch = pb.SampleBatch(samples=[media_pb2.Sample.FromString(kept.raw)])
-        admitted = await admit(batch, self._config, self._sandbox)
+        found = await read(batch, self._config, self._room.desk)
+        admitted = await judge(found, self._room.sandbox)
         for error in admitted.refusals.values():
             raise error
         name = read_name("streams", request.stream, "stream")

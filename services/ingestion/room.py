@@ -2,19 +2,32 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from rankspace.store.entries import Durability
 from rankspace.v1 import ingestion_pb2 as pb
 from services.ingestion.admission import Admitted
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
+from services.ingestion.desk import Desk
 from services.quotas import Quotas
 from services.sandbox.decoding import Sandbox
 
 GROWN_AT_ONCE = 2
 """Batches of the whole server whose growing media are in memory at the same time."""
+
+
+@runtime_checkable
+class Requests(Protocol):
+    """The messages of a call, as they come."""
+
+    bytes: int
+    """What the newest weighed on the wire."""
+
+    def __aiter__(self) -> AsyncIterator[pb.AppendSamplesRequest]:
+        """Once."""
 
 
 @dataclass(slots=True)
@@ -23,7 +36,9 @@ class Item:
 
     request: pb.AppendSamplesRequest
     size: int
-    admitting: "asyncio.Task[Admitted] | None" = None
+    admitting: "asyncio.Task[Admitted | None] | None" = None
+    """None comes of it where the batch has to wait for what was sent before it."""
+
     read_at: float = field(default_factory=time.monotonic)
     span: Any = None
     """Its part of the caller's trace, if one is made."""
@@ -45,5 +60,6 @@ class Room:
     def __init__(self, config: IngestionConfig, quotas: Quotas) -> None:
         self.quotas = quotas
         self.held = Credits(config.held_bytes_max, 1 << 30)
+        self.desk = Desk()
         self.sandbox = Sandbox(config.sandbox, config.limits)
         self.grown = asyncio.Semaphore(GROWN_AT_ONCE)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from grpc.aio import ServicerContext
 
@@ -23,7 +23,7 @@ from services.errors import problem
 from services.ingestion.appending import Appending
 from services.ingestion.config import IngestionConfig
 from services.ingestion.rejecting import Rejecting
-from services.ingestion.room import Room, Writer
+from services.ingestion.room import Requests, Room, Writer
 from services.quotas import Quotas
 from services.telemetry.metrics import READ_SAMPLES
 
@@ -46,7 +46,7 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         self._draining = draining
         self._message_bytes_max = message_bytes_max
         self._room = Room(config, quotas)
-        self._rejecting = Rejecting(engine, config, self._room.sandbox)
+        self._rejecting = Rejecting(engine, config, self._room)
 
     def close(self) -> None:
         """End the processes that look into media; no call is open any more."""
@@ -107,7 +107,8 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         writer = Writer(name, epoch, durability, keep)
         yield self._ack(stream, writer, await self._engine.growing(name))
         call = Appending(self._engine, self._config, self._room, writer)
-        async with aclosing(call.answers(requests, self._draining)) as answers:
+        told = cast(Requests, requests)  # what the door hands in
+        async with aclosing(call.answers(told, self._draining)) as answers:
             async for answer in answers:
                 yield answer
 
