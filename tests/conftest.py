@@ -8,6 +8,7 @@ import pytest
 from hypothesis import settings
 from jaxtyping import install_import_hook
 
+from tests import s3 as s3_server
 from tests.postgres import MISSING, Postgres, binaries, running
 
 # Without chance: Hypothesis wants strategies that build our types to leave the random state alone.
@@ -31,14 +32,23 @@ def _seeded() -> None:
 
 
 @pytest.fixture(scope="session")
-def _database() -> Iterator[Postgres]:
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL server; take a room of it with `postgres.fresh()`."""
     if binaries() is None:
         pytest.skip(MISSING)
     yield from running()
 
 
+@pytest.fixture(scope="session")
+def _objects() -> Iterator[s3_server.S3]:
+    yield from s3_server.running()
+
+
 @pytest.fixture
-def postgres(_database: Postgres) -> Postgres:
-    """A PostgreSQL server; take a room of it with `postgres.fresh()`."""
-    _database.heal()
-    return _database
+def s3(_objects: s3_server.S3, monkeypatch: pytest.MonkeyPatch) -> Iterator[s3_server.S3]:
+    """An S3 server, and credentials for it in the environment; a bucket of it with `s3.fresh()`."""
+    for name, value in s3_server.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    _objects.heal()
+    yield _objects
+    _objects.heal()

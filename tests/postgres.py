@@ -1,12 +1,11 @@
 """A real PostgreSQL server that tests start, restart, kill and remove themselves.
 
 It listens on loopback, on a port of the system's choice, and keeps its data in a folder of its own:
-in memory where there is room, since tests stop its processes and never the power, and a test
-machine's disk can hold one fsync for half a minute. PostgreSQL refuses to run as root; it then runs
-as its own user, or as nobody. It ends with the process that started it, however that ends.
+in memory where there is room, since tests stop its processes and never the power. PostgreSQL
+refuses to run as root; it then runs as its own user, or as nobody. It ends with the process that
+started it, however that ends.
 """
 
-import ctypes
 import os
 import pwd
 import shutil
@@ -18,7 +17,6 @@ import time
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -26,8 +24,6 @@ STARTS_WITHIN_S = 30.0
 MEMORY = Path("/dev/shm")  # noqa: S108 - only to hold a folder that mkdtemp names
 ROOM_BYTES = 2 << 30
 MISSING = "PostgreSQL is not installed; on Debian: apt-get install postgresql"
-_PR_SET_PDEATHSIG = 1
-_libc = ctypes.CDLL(None)
 
 
 def binaries() -> Path | None:
@@ -51,9 +47,9 @@ class Postgres:
         self.port = _free_port()
         if self._user is not None:
             os.chown(self._folder, self._user.pw_uid, self._user.pw_gid)
-        initdb: list[str | Path] = [programs / "initdb", "-D", self._data, "-U", "rankspace"]
+        initdb = [*_as(self._user), programs / "initdb", "-D", self._data, "-U", "rankspace"]
         initdb += ["--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
-        done = subprocess.run(initdb, capture_output=True, text=True, check=False, **self._as())
+        done = subprocess.run(initdb, cwd=self._folder, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
 
     @property
@@ -73,9 +69,11 @@ class Postgres:
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [self._programs / "postgres", "-D", self._data, *options],
-                stdout=log, stderr=log, preexec_fn=_end_with_parent, **self._as(),
-            )  # fmt: skip
+                [*_as(self._user), self._programs / "postgres", "-D", self._data, *options],
+                cwd=self._folder,
+                stdout=log,
+                stderr=log,
+            )
         until = time.monotonic() + STARTS_WITHIN_S
         while not self._answers():
             assert self._process.poll() is None, (self._folder / "log").read_text()
@@ -93,13 +91,10 @@ class Postgres:
         self.end(how)
         self.start()
 
-    def heal(self) -> None:
-        """Start it again where a test that failed has left it dead."""
+    def fresh(self) -> str:
+        """The address of an empty room of its own: a schema. Starts a server that lies dead."""
         if self._process is None or self._process.poll() is not None:
             self.start()
-
-    def fresh(self) -> str:
-        """The address of an empty room of its own: a schema."""
         name = f"room{next(self._schemas)}_{os.getpid()}"
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(f"CREATE SCHEMA {name}")
@@ -121,14 +116,6 @@ class Postgres:
         except psycopg.OperationalError:
             return False
         return True
-
-    def _as(self) -> dict[str, Any]:
-        """How its programs are started."""
-        place: dict[str, Any] = {"cwd": self._folder}
-        if self._user is not None:
-            identity = {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
-            place |= identity
-        return place
 
 
 def running() -> Iterator[Postgres]:
@@ -163,5 +150,15 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _end_with_parent() -> None:
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGQUIT)
+def _as(user: pwd.struct_passwd | None) -> list[str | Path]:
+    """A command before a command: be somebody else, and end when we end, however that is.
+
+    A program does it, since anything between fork and exec crashes at times where gRPC has threads.
+    """
+    setpriv = shutil.which("setpriv")
+    assert setpriv is not None, "setpriv is not installed; on Debian: apt-get install util-linux"
+    command: list[str | Path] = [setpriv, "--pdeathsig", "QUIT"]
+    if user is not None:
+        whose = ["--reuid", str(user.pw_uid), "--regid", str(user.pw_gid), "--clear-groups"]
+        command += whose
+    return command
