@@ -263,8 +263,11 @@ class Trainer(Protocol):
     What should become of a running job it learns from the catalogue, where `Jobs.wish` writes it.
     """
 
-    async def start(self, job_id: str) -> None:
-        """Run a queued job, or a paused one from its last checkpoint; return once it has begun."""
+    async def start(self, job_id: str, term: int) -> None:
+        """Run a queued job, or a paused one from its last checkpoint; return once it has begun.
+
+        What the job writes into the catalogue carries the term, and so do its questions.
+        """
 
     async def close(self) -> None:
-        """Stop all jobs at their last checkpoint."""
+        """Stop all jobs at their last checkpoint; others may be started later."""

@@ -4,6 +4,9 @@ State belongs to who runs the job and moves with its events; the wish belongs to
 processes use the table at once, so each call is one short transaction.
 
     queued → running ⇄ paused → succeeded | failed | cancelled        (the last three for good)
+
+One process hands out jobs: who holds the lease `HANDING_OUT`. What it and the workers it started
+write and ask carries the term of that lease, and is refused once another process has taken it.
 """
 
 import re
@@ -16,8 +19,12 @@ from sqlalchemy import Connection, Row, insert, select, update
 from rankspace.errors import AlreadyExists, InvalidInput, NotFound, Refused
 from rankspace.store.database import Database, now_us
 from rankspace.store.entries import ENDED, Job, JobEvent, JobState, Page, Wish
+from rankspace.store.leases import check_term
 from rankspace.store.names import owned
 from rankspace.store.schema import job_events, jobs
+
+HANDING_OUT = "jobs"
+"""The lease of the process that runs jobs."""
 
 _JOB = re.compile(r"job-[0-9a-f]{12}")
 
@@ -95,14 +102,26 @@ class Jobs:
             connection.execute(query.values(wish=wish, updated_us=now_us()))
             return _job(_row(connection, job_id))
 
-    def wish(self, job_id: str) -> Wish:
-        """What somebody wishes of a job."""
-        return self.get(job_id).wish
+    def wish(self, job_id: str, term: int = 0) -> Wish:
+        """What somebody wishes of a job. Raises Fenced if the term is over."""
+        with self._database.read() as connection:
+            check_term(connection, HANDING_OUT, term)
+            wished: Wish = _row(connection, job_id).wish
+        return wished
 
-    def append_event(self, job_id: str, body: Mapping[str, Any]) -> int:
-        """Write an event down and return its revision; its "state" becomes the job's."""
+    def append_event(
+        self, job_id: str, body: Mapping[str, Any], after: int | None = None, term: int = 0
+    ) -> int:
+        """Write an event down and return its revision; its "state" becomes the job's.
+
+        With `after` it is written only if that is still the job's newest revision; 0: it was not.
+        Raises Fenced if the term is over.
+        """
         with self._database.write() as connection:
             row = _row(connection, job_id, lock=True)
+            check_term(connection, HANDING_OUT, term)
+            if after is not None and row.revision != after:
+                return 0
             if row.state in ENDED:
                 raise Refused(f"job {job_id} has {row.state} and takes no more events")
             revision = row.revision + 1

@@ -197,3 +197,12 @@ rejects = Table(  # refused samples as they were sent, where somebody wants them
     Column("size", BigInteger, nullable=False),
     Column("raw", LargeBinary, nullable=False),
 )
+
+leases = Table(  # what only one process may do at a time
+    "leases",
+    metadata,
+    Column("name", String(63), primary_key=True),
+    Column("holder", String(255), nullable=False),
+    Column("term", BigInteger, nullable=False),
+    Column("beat", BigInteger, nullable=False),
+)

@@ -14,6 +14,7 @@ from rankspace.store.catalogue import Catalogue, open_catalogue
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
 from rankspace.store.integrity import Integrity
+from rankspace.store.leases import Leases
 from rankspace.store.log import Log
 from rankspace.store.pieces import Pieces
 from rankspace.store.rejects import Rejects
@@ -32,6 +33,7 @@ class Store:
         self.pieces = Pieces(self._database, config)
         self.rejects = Rejects(self._database, config)
         self.access = Access(self._database)
+        self.leases = Leases(self._database)
         self.catalogue: Catalogue = open_catalogue(self._database, config.folder / "models")
 
     @classmethod

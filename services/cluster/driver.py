@@ -75,10 +75,10 @@ def _serve(settings: dict[str, Any]) -> None:
         with _ray(cluster, settings["folder"]):
             _answer(answers, "")
             for line in sys.stdin:
-                job = {"job": json.loads(line), **settings}
+                job = {**json.loads(line), **settings}
                 trainer = _trainer(store, cluster, job)
                 if isinstance(trainer, DataParallelTrainer):
-                    arguments = trainer, store, job["job"], stopping
+                    arguments = trainer, store, job, stopping
                     threading.Thread(target=_fit, args=arguments, daemon=True).start()
                 _answer(answers, trainer if isinstance(trainer, str) else "")
             stopping.set()
@@ -150,7 +150,7 @@ def _worker_environment(threads: int, local: bool) -> dict[str, str]:
 
 
 def _fit(
-    trainer: DataParallelTrainer, store: StoreConfig, job_id: str, stopping: threading.Event
+    trainer: DataParallelTrainer, store: StoreConfig, job: dict[str, Any], stopping: threading.Event
 ) -> None:
     """Let Ray run a job to its end; a job that Ray has given up has failed.
 
@@ -162,9 +162,9 @@ def _fit(
     except (ray.train.TrainingFailedError, ray.exceptions.RayError):
         if stopping.is_set():
             return
-        logging.getLogger(__name__).exception("job %s", job_id)
+        logging.getLogger(__name__).exception("job %s", job["job"])
         with Store.open(store) as opened:
-            fail(opened, job_id, message)
+            fail(opened, job["job"], message, job["term"])
 
 
 def work(job: dict[str, Any]) -> None:
@@ -173,7 +173,7 @@ def work(job: dict[str, Any]) -> None:
     rank, world = context.get_world_rank(), context.get_world_size()
     store = StoreConfig.model_validate_json(json.dumps(job["store"]))
     with _process_group(rank, world):
-        perform(store, job["job"], rank, world, job["program"])
+        perform(store, job["job"], rank, world, job["program"], job["term"])
 
 
 @contextmanager

@@ -26,8 +26,10 @@ ONE = SandboxConfig(workers=1, idle_s=10.0)
 """A worker decodes one part after the other, and soon none any more."""
 
 
-def perform(store: StoreConfig, job_id: str, rank: int, world: int, program: str) -> None:
-    """Run a job to its end, or until somebody wishes otherwise.
+def perform(
+    store: StoreConfig, job_id: str, rank: int, world: int, program: str, term: int = 0
+) -> None:
+    """Run a job to its end, or until somebody wishes otherwise or another server has taken it up.
 
     What the library refuses ends the job, and so does an error of the program's own. Among several
     workers that may be the echo of another one's death: then the job is left to be tried again.
@@ -39,24 +41,25 @@ def perform(store: StoreConfig, job_id: str, rank: int, world: int, program: str
         if jobs.get(job_id).state in ENDED:
             return
         try:
-            wish = partial(jobs.wish, job_id)
+            wish = partial(jobs.wish, job_id, term)
             for event in run(store, job_id, rank, world, wish, sandbox.decode):
                 if rank == 0:
-                    jobs.append_event(job_id, event.model_dump(mode="json"))
+                    jobs.append_event(job_id, event.model_dump(mode="json"), term=term)
         except RankspaceError as error:
-            fail(opened, job_id, str(error))
+            fail(opened, job_id, str(error), term)
             if world > 1:
                 raise
         except Exception:
             if world == 1:
-                fail(opened, job_id, "training met an error of its own; the log of Ray has it")
+                message = "training met an error of its own; the log of Ray has it"
+                fail(opened, job_id, message, term)
             raise
 
 
-def fail(store: Store, job_id: str, message: str) -> None:
+def fail(store: Store, job_id: str, message: str, term: int = 0) -> None:
     """End a job that has not ended."""
     event = Event(phase="done", state="failed", message=message)
     try:
-        store.catalogue.jobs.append_event(job_id, event.model_dump(mode="json"))
+        store.catalogue.jobs.append_event(job_id, event.model_dump(mode="json"), term=term)
     except Refused:
-        return  # it has ended, and why is written down
+        return  # it has ended, and why is written down; or another server runs it now

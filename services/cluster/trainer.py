@@ -1,6 +1,7 @@
 """The server's side of the driver: start it with the first job, stop it with the server."""
 
 import asyncio
+import fcntl
 import json
 import os
 import secrets
@@ -26,6 +27,12 @@ _PATH_MAX = 107 - len("/session_2026-01-01_00-00-00_000000_4194304/sockets/plasm
 POLL_S = 0.1
 Process = subprocess.Popen[str]
 
+FOLDER = "ray-"
+"""How the names of Ray's folders begin; in the store's folder."""
+
+LOCK = "lock"
+"""A file in that folder, locked while its driver lives."""
+
 LOG = "ray.log"
 """What the driver and failed workers say; in the store's folder."""
 
@@ -41,10 +48,10 @@ class RayTrainer:
         self._program = program
         self._driver: _Driver | None = None
         self._turn = asyncio.Lock()
-        self._begun: set[str] = set()
+        self._begun: dict[str, int] = {}
         self._watching: asyncio.Task[None] | None = None
 
-    async def start(self, job_id: str) -> None:
+    async def start(self, job_id: str, term: int = 0) -> None:
         async with self._turn:
             driver = self._driver
             if driver is None or not driver.runs:
@@ -53,8 +60,8 @@ class RayTrainer:
                 except OSError as error:
                     problem = f"the process that drives training cannot start: {error.strerror}"
                     raise Unreachable(problem) from error
-            self._begun.add(job_id)
-            await driver.ask(job_id)
+            self._begun[job_id] = term
+            await driver.ask({"job": job_id, "term": term})
 
     async def close(self) -> None:
         if self._watching is not None:
@@ -66,7 +73,7 @@ class RayTrainer:
         folder = await asyncio.to_thread(_prepare, self._store.folder)
         local = self._config.address == "local"
         process = await asyncio.to_thread(_spawn, self._store.folder / LOG, folder, local)
-        self._driver = driver = _Driver(process, self._config)
+        self._driver = driver = _Driver(process, self._config, folder)
         self._begun.clear()
         self._watching = asyncio.create_task(self._bury(driver))
         settings = {
@@ -86,16 +93,17 @@ class RayTrainer:
 
     def _fail(self, message: str) -> None:
         with Store.open(self._store) as store:
-            for job_id in self._begun:
-                fail(store, job_id, message)
+            for job_id, term in self._begun.items():
+                fail(store, job_id, message, term)
 
 
 class _Driver:
     """The driver's process: lines of JSON in, one line of JSON back for each."""
 
-    def __init__(self, process: Process, config: ClusterConfig) -> None:
+    def __init__(self, process: Process, config: ClusterConfig, folder: Path) -> None:
         self.process = process
         self._config = config
+        self._folder = folder
         self._input, self._output = cast(TextIO, process.stdin), cast(TextIO, process.stdout)
 
     @property
@@ -136,6 +144,9 @@ class _Driver:
         while self.runs:  # noqa: ASYNC110 - a process sets no event
             await asyncio.sleep(POLL_S)
         await asyncio.to_thread(end_session, self.process.pid)
+        await asyncio.to_thread(
+            shutil.rmtree, self._folder, ignore_errors=True
+        )  # nobody writes now
         await asyncio.to_thread(self._hang_up)
         self._output.close()
 
@@ -145,13 +156,14 @@ class _Driver:
 
 
 def _spawn(log: Path, folder: Path, local: bool) -> Process:
-    """Start a driver, without the event loop.
+    """Start a driver, without the event loop; it holds the lock of its folder until it ends.
 
     uvloop forks, and the child then runs what gRPC and Python have registered for forks. One driver
     in about fifteen did not live to run a line of ours. `subprocess` starts it by vfork, where
     nothing of that kind runs.
     """
-    with log.open("ab") as file:
+    with log.open("ab") as file, (folder / LOCK).open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
         return subprocess.Popen(
             [sys.executable, "-c", "from services.cluster.driver import drive; drive()"],
             stdin=subprocess.PIPE,
@@ -159,18 +171,23 @@ def _spawn(log: Path, folder: Path, local: bool) -> Process:
             stderr=file,
             text=True,
             env=_environment(folder, local),
+            pass_fds=(lock.fileno(),),
             start_new_session=True,  # Ctrl-C is for the server, which stops us when it has drained
         )
 
 
 def end_session(leader: int) -> None:
     """Kill what is left of a session (on Linux; elsewhere Ray is trusted to end)."""
+    found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):
         # ProcessLookupError: it has ended meanwhile
         with suppress(FileNotFoundError, ProcessLookupError):
             session = int(stat.read_text().rpartition(")")[2].split()[3])
             if session == leader:
-                os.kill(int(stat.parent.name), signal.SIGKILL)
+                found.append(int(stat.parent.name))
+    for process in sorted(found, key=leader.__eq__):  # the leader, who may be asking, comes last
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _environment(folder: Path, local: bool) -> dict[str, str]:
@@ -198,10 +215,26 @@ def _environment(folder: Path, local: bool) -> dict[str, str]:
 
 
 def _prepare(store: Path) -> Path:
-    """An empty folder for Ray, which the driver removes; short, for sockets lie in it."""
-    folder = store.absolute() / "ray"
-    shutil.rmtree(folder, ignore_errors=True)  # of a driver that was killed
+    """An empty folder for Ray, which the driver removes; short, for sockets lie in it.
+
+    Each has a name of its own: where one server takes the place of another that has died, the Ray
+    of that one may still be ending.
+    """
+    for left in store.absolute().glob(f"{FOLDER}*"):
+        if _is_left(left):
+            shutil.rmtree(left, ignore_errors=True)
+    folder = store.absolute() / f"{FOLDER}{secrets.token_hex(3)}"
     if len(str(folder).encode()) > _PATH_MAX:
         return Path(tempfile.mkdtemp(prefix="rankspace-"))
     folder.mkdir(mode=0o700, parents=True)
     return folder
+
+
+def _is_left(folder: Path) -> bool:
+    """Whether a folder is of a driver that was killed: nobody holds its lock."""
+    try:
+        with (folder / LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False

@@ -46,6 +46,10 @@ class EngineConfig(Config):
     jobs_max: int = Field(default=1, gt=0, le=64)
     """Jobs that run at once; the others are queued, the oldest first."""
 
+    lease_s: float = Field(default=15.0, gt=0, le=3600)
+    """Of several processes on one store the one that hands out jobs may be silent for so long;
+    then another does it. One that has ended on the same machine is replaced at once."""
+
     poll_s: float = Field(default=0.2, gt=0, le=60)
     """How often the catalogue is asked for news: events to deliver, jobs whose turn has come."""
 

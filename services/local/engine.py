@@ -32,6 +32,7 @@ from services.local.answering import Answers, LocalSession
 from services.local.committing import Committer
 from services.local.config import EngineConfig
 from services.local.ingesting import Ingesting
+from services.local.leading import Leader
 from services.local.scheduling import Schedule
 from services.local.upkeep import Upkeep
 from services.telemetry.following import following
@@ -56,14 +57,13 @@ class LocalEngine(Ingesting):
         self._committer = Committer(self._store.log, self._with, self._config)
         self._committer.begin()
         self._upkeep = Upkeep(self._store, self._with, self._config.upkeep_s)
-        self._upkeep.begin()
         self._schedule = Schedule(self._store, self._trainer, self._config)
-        await self._schedule.begin()
+        self._leader = Leader(self._store.leases, self._config.lease_s, self._lead, self._rest)
+        await self._leader.begin()
 
     async def close(self) -> None:
-        if hasattr(self, "_schedule"):
-            await self._schedule.close()
-            await self._upkeep.close()
+        if hasattr(self, "_leader"):
+            await self._leader.close()
             await self._committer.close()
             await self._with(self._answers.close)
             await self._with(self._store.close)
@@ -185,6 +185,16 @@ class LocalEngine(Ingesting):
 
     async def holding(self, tenant: str, stream: str) -> Holding:
         return await self._with(lambda: self._store.access.holding(tenant, stream))
+
+    async def _lead(self, term: int) -> None:
+        """Do what one of all processes on the store does."""
+        await self._schedule.begin(term)
+        self._upkeep.begin()
+
+    async def _rest(self) -> None:
+        """Do it no longer."""
+        await self._schedule.close()
+        await self._upkeep.close()
 
     async def _with(self, task: Callable[[], Found]) -> Found:
         """Run a task in a thread of the store's."""

@@ -1,8 +1,11 @@
 """Jobs, each in its turn: queued, handed to the trainer, and what becomes of them when it stops.
 
-The catalogue is the only memory: what is queued or running is read from it, so a server that was
-killed goes on where it stood. A job that was running then goes on from its last checkpoint; one
-that had none has failed, for it may be what killed the server.
+The catalogue is the only memory, and any number of processes share it: each takes jobs and wishes
+and tells of events, one of them hands jobs out (`services.local.leading`). What is queued or
+running is read from the catalogue, so when that one is killed, another goes on where it stood. A
+job that was running then goes on from its last checkpoint; one that had none has failed, for it may
+be what killed the server. An event is written only if the job is still as it was when the event was
+decided on, so two processes never answer one wish twice.
 """
 
 import asyncio
@@ -11,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from rankspace.errors import RankspaceError
+from rankspace.errors import Fenced, RankspaceError
 from rankspace.store.entries import ENDED, Job, JobEvent, Wish
 from rankspace.store.store import Store
 from rankspace.training.job import Event, JobConfig
@@ -32,7 +35,6 @@ class Schedule:
         self._jobs = store.catalogue.jobs
         self._trainer = trainer
         self._config = config
-        self._turn = asyncio.Lock()  # between reading a job's state and changing it
         self._news = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
@@ -40,23 +42,17 @@ class Schedule:
         for stream in config.streams:
             await asyncio.to_thread(self._store.log.get, stream)
         values = config.model_dump(mode="json")
-        async with self._turn:
-            job = await asyncio.to_thread(self._jobs.create, request_id, values)
-            if not job.revision:
-                job = await self._tell(job.job_id, Event(phase="queued", state="queued"))
+        job = await asyncio.to_thread(self._jobs.create, request_id, values)
+        if not job.revision:
+            await self._tell(job, Event(phase="queued", state="queued"))
         self._news.set()
-        return job
+        return await asyncio.to_thread(self._jobs.get, job.job_id)
 
     async def wish(self, job_id: str, wish: Wish) -> Job:
-        async with self._turn:
-            job = await asyncio.to_thread(self._jobs.set_wish, job_id, wish)
-            idle = job.state in ("queued", "paused")  # then nobody else will answer the wish
-            if idle and wish == "cancel":
-                job = await self._tell(job_id, Event(phase="done", state="cancelled"))
-            elif job.state == "queued" and wish == "pause":
-                job = await self._tell(job_id, Event(phase="queued", state="paused"))
-            elif job.state == "paused" and wish == "run":
-                job = await self._tell(job_id, Event(phase="queued", state="queued"))
+        job = await asyncio.to_thread(self._jobs.set_wish, job_id, wish)
+        while (event := _answer(job)) is not None:
+            await self._tell(job, event)
+            job = await asyncio.to_thread(self._jobs.get, job_id)
         self._news.set()
         return job
 
@@ -72,12 +68,12 @@ class Schedule:
                     return
                 await asyncio.sleep(self._config.poll_s)
 
-    async def begin(self) -> None:
+    async def begin(self, term: int) -> None:
         """Take up what an earlier server left, then run jobs as they come."""
         for job in await asyncio.to_thread(self._jobs.unfinished):
             if job.state == "running":
-                await self._take_up(job)
-        self._running = asyncio.create_task(self._run())
+                await self._take_up(job, term)
+        self._running = asyncio.create_task(self._run(term))
         self._running.add_done_callback(_tell_bug)
 
     async def close(self) -> None:
@@ -85,12 +81,15 @@ class Schedule:
         if self._running is not None:
             self._running.cancel()
             await asyncio.wait((self._running,))
+            self._running = None
         await self._trainer.close()
 
-    async def _run(self) -> None:
+    async def _run(self, term: int) -> None:
         while True:
             try:
-                await self._hand_out()
+                await self._hand_out(term)
+            except Fenced:  # whoever leads will soon be told
+                return
             except RankspaceError as error:  # such as a busy store: it will pass
                 log.warning("jobs", problem=str(error))
             try:
@@ -99,42 +98,54 @@ class Schedule:
                 continue
             self._news.clear()
 
-    async def _hand_out(self) -> None:
-        while (job_id := await self._next()) is not None:
-            await self._start(job_id)
+    async def _hand_out(self, term: int) -> None:
+        while (job := await self._next()) is not None:
+            if await self._tell(job, Event(phase="starting", message="starting workers"), term):
+                await self._start(job.job_id, term)
 
-    async def _next(self) -> str | None:
-        """The oldest job that waits, if there is room for one; from now on it runs."""
-        async with self._turn:
-            unfinished = await asyncio.to_thread(self._jobs.unfinished)
-            queued = [job.job_id for job in unfinished if job.state == "queued"]
-            running = sum(job.state == "running" for job in unfinished)
-            if not queued or running >= self._config.jobs_max:
-                return None
-            await self._tell(queued[0], Event(phase="starting", message="starting workers"))
-            return queued[0]
+    async def _next(self) -> Job | None:
+        """The oldest job that waits, if there is room for one."""
+        unfinished = await asyncio.to_thread(self._jobs.unfinished)
+        queued = [job for job in unfinished if job.state == "queued"]
+        running = sum(job.state == "running" for job in unfinished)
+        return queued[0] if queued and running < self._config.jobs_max else None
 
-    async def _start(self, job_id: str) -> None:
+    async def _start(self, job_id: str, term: int) -> None:
         log.info("job starts", job=job_id)
         try:
-            await self._trainer.start(job_id)
+            await self._trainer.start(job_id, term)
         except RankspaceError as error:
             log.warning("job cannot start", job=job_id, problem=str(error))
-            await self._tell(job_id, Event(phase="done", state="failed", message=str(error)))
+            event = Event(phase="done", state="failed", message=str(error))
+            body = event.model_dump(mode="json")
+            await asyncio.to_thread(self._jobs.append_event, job_id, body, term=term)
 
-    async def _take_up(self, job: Job) -> None:
+    async def _take_up(self, job: Job, term: int) -> None:
         folder = await asyncio.to_thread(self._store.job_folder, job.job_id)
         step: dict[str, Any] = {"phase": "queued", "state": "queued"}
         step["message"] = "the server was restarted; the job goes on from its last checkpoint"
         if not (folder / CHECKPOINT).exists():
             step = {"phase": "done", "state": "failed"}
             step["message"] = "the server stopped before the first checkpoint; submit the job again"
-        await self._tell(job.job_id, Event(**step))
+        while job.state == "running" and not await self._tell(job, Event(**step), term):
+            job = await asyncio.to_thread(self._jobs.get, job.job_id)  # its last words came late
 
-    async def _tell(self, job_id: str, event: Event) -> Job:
+    async def _tell(self, job: Job, event: Event, term: int = 0) -> bool:
+        """Write an event down, unless the job is no longer as it was seen."""
         body = event.model_dump(mode="json")
-        await asyncio.to_thread(self._jobs.append_event, job_id, body)
-        return await asyncio.to_thread(self._jobs.get, job_id)
+        append = self._jobs.append_event
+        return bool(await asyncio.to_thread(append, job.job_id, body, job.revision, term))
+
+
+def _answer(job: Job) -> Event | None:
+    """What becomes of a job at rest by what is wished of it; who runs a job answers for it."""
+    if job.state in ("queued", "paused") and job.wish == "cancel":
+        return Event(phase="done", state="cancelled")
+    if job.state == "queued" and job.wish == "pause":
+        return Event(phase="queued", state="paused")
+    if job.state == "paused" and job.wish == "run":
+        return Event(phase="queued", state="queued")
+    return None
 
 
 def _tell_bug(running: asyncio.Task[None]) -> None:

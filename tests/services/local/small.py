@@ -22,9 +22,9 @@ class InThisProcess:
         self.started: list[str] = []
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def start(self, job_id: str) -> None:
+    async def start(self, job_id: str, term: int) -> None:
         self.started.append(job_id)
-        arguments = self._store, job_id, 0, 1, self._program
+        arguments = self._store, job_id, 0, 1, self._program, term
         self._tasks.append(asyncio.create_task(asyncio.to_thread(perform, *arguments)))
 
     async def close(self) -> None:

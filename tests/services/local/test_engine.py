@@ -25,7 +25,7 @@ from tests.services.local.small import JOB, PROGRAMS, InThisProcess, samples
 class Unable:
     """A trainer that cannot start."""
 
-    async def start(self, job_id: str) -> None:
+    async def start(self, job_id: str, term: int) -> None:
         raise Refused(f"{job_id} asks for 9 workers and this machine has 2 cores")
 
     async def close(self) -> None:
