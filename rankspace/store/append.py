@@ -9,11 +9,10 @@ hash, the rest is appended. A retry is therefore harmless however the client has
 anew. What a group has appended counts for the batches after it in the same group.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from pydantic_core import to_json
 from sqlalchemy import Connection, Row, select, update
 from sqlalchemy.sql import bindparam
 
@@ -29,26 +28,27 @@ from rankspace.errors import (
 )
 from rankspace.media.sample import Sample
 from rankspace.store import content
+from rankspace.store.blobs import Region
+from rankspace.store.content import Pile
 from rankspace.store.database import insert_many, now_us
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
-from rankspace.store.schema import blobs, records, streams
+from rankspace.store.schema import VERSION, facts, records, regions, streams
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A sample, ready to become a row."""
+class Prepared(NamedTuple):
+    """A sample, ready to become a row: the columns after the time at which it was stored."""
 
+    hash: bytes
     sample_id: str
     event_time_us: int
-    hash: bytes
     size: int
     """Media bytes, as sent."""
 
-    labels: str | None
-    parts: str | None
-    payload: bytes | None
     reason: str | None = None
     message: str | None = None
+    labels: str | None = None
+    parts: str | None = None
+    payload: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ class Batch:
     samples: Sequence[Prepared]
     epoch: int = 0
     durability: Durability = "synced"
-    blob: str = ""
-    """Where its large media are already; empty: it has none."""
+    region: Region | None = None
+    """Where its large media are already."""
 
     @property
     def size(self) -> int:
@@ -80,7 +80,7 @@ class _Head:
     size: int
     kept: int
     added: list[Prepared] = field(default_factory=list)
-    blobs: list[tuple[str, int]] = field(default_factory=list)
+    regions: list[tuple[Region, int]] = field(default_factory=list)
     """Each with the last offset whose media it holds."""
 
     @property
@@ -88,27 +88,39 @@ class _Head:
         return self.row.next_offset + len(self.added)
 
 
-def prepare(
-    sample: Sample | Rejected, inline_bytes_max: int, large: Callable[[bytes], str]
-) -> Prepared:
-    """Hash a sample and lay it out; this is what takes long, and it needs no database."""
+def prepare(samples: Sequence[Sample | Rejected], inline_bytes_max: int, pile: Pile) -> "Drafts":
+    """Hash samples and lay them out; this is what takes long, and it needs no database."""
+    return [_prepare(sample, inline_bytes_max, pile) for sample in samples]
+
+
+def placed(drafts: "Drafts", region: Region | None) -> list[Prepared]:
+    """The same, now that it is known where their large media are."""
+    return [
+        row if packed is None else row._replace(parts=packed.parts(region))
+        for row, packed in drafts
+    ]
+
+
+Drafts = list[tuple[Prepared, content.Packed | None]]
+"""Samples, and the places of those that have large media."""
+
+
+def _prepare(
+    sample: Sample | Rejected, inline_bytes_max: int, pile: Pile
+) -> tuple[Prepared, content.Packed | None]:
     if "\0" in sample.sample_id:
         raise InvalidInput("a sample id holds no NUL", "sample_id")
     found = content.digest(sample)
     if isinstance(sample, Rejected):
-        return Prepared(
-            sample.sample_id, 0, found, 0, None, None, None, sample.reason, sample.message
-        )
-    packed = content.pack(sample, inline_bytes_max, large)
-    return Prepared(
-        sample.sample_id,
-        sample.event_time_us,
-        found,
-        content.media_bytes(sample),
-        to_json(dict(sample.labels)).decode() if sample.labels else "{}",
-        to_json(packed.parts).decode(),
-        packed.payload,
-    )
+        return Prepared(found, sample.sample_id, 0, 0, sample.reason, sample.message), None
+    before = pile.size
+    packed = content.pack(sample, inline_bytes_max, pile)
+    there = pile.size == before
+    row = Prepared(
+        found, sample.sample_id, sample.event_time_us, content.media_bytes(sample), None, None,
+        content.labels_json(sample.labels), packed.parts() if there else None, packed.payload,
+    )  # fmt: skip
+    return row, None if there else packed
 
 
 def stream_row(connection: Connection, name: str, lock: bool = False) -> Row[Any]:
@@ -145,7 +157,8 @@ def compare_and_append(connection: Connection, batches: Sequence[Batch]) -> list
             outcomes.append(_place(connection, heads.get(batch.stream), batch))
         except RankspaceError as error:
             outcomes.append(error)
-    _write(connection, heads.values())
+    if not _write(connection, heads.values()):
+        _sync(connection)
     return outcomes
 
 
@@ -180,8 +193,8 @@ def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended
             f"stream {batch.stream} is finalized and takes no more samples", "stream"
         )
     _extend(head, epoch, new)
-    if new and batch.blob:
-        head.blobs.append((batch.blob, head.next - 1))
+    if new and batch.region:
+        head.regions.append((batch.region, head.next - 1))
     return Appended(first, first + len(batch.samples), not new, batch.durability)
 
 
@@ -224,27 +237,30 @@ def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
         head.kept += one.size
 
 
-def _write(connection: Connection, heads: Iterable[_Head]) -> None:
-    """Add the records of all batches that were taken."""
+def _sync(connection: Connection) -> None:
+    """Write something, that the commit is synced: what is acknowledged again may not have been."""
+    connection.execute(update(facts).where(facts.c.name == "version").values(value=VERSION))
+
+
+def _write(connection: Connection, heads: Iterable[_Head]) -> bool:
+    """Add the records of all batches that were taken; whether there was anything to write."""
     changed = [head for head in heads if head.added or head.epoch != head.row.epoch]
     now = now_us()
-    rows = [row for head in changed for row in _records(head, now)]
-    if rows:
-        insert_many(connection, records, rows)
-    named = [(name, head.row.id, last) for head in changed for name, last in head.blobs]
-    if named:
-        insert_many(connection, blobs, named)
+    rows = [
+        (head.row.id, offset, now, *new)
+        for head in changed
+        for offset, new in enumerate(head.added, head.row.next_offset)
+    ]
+    insert_many(connection, records, rows)
+    named = [
+        (region.name, region.start, region.length, head.row.id, last)
+        for head in changed
+        for region, last in head.regions
+    ]
+    insert_many(connection, regions, named)
     if changed:
         connection.execute(_ADVANCE, [_figures(head) for head in changed])
-
-
-def _records(head: _Head, now: int) -> Iterable[tuple[Any, ...]]:
-    """Rows in the order of the table's columns."""
-    for offset, new in enumerate(head.added, head.row.next_offset):
-        yield (
-            head.row.id, offset, new.hash, new.sample_id, new.event_time_us, now, new.size,
-            new.reason, new.message, new.labels, new.parts, new.payload,
-        )  # fmt: skip
+    return bool(changed)
 
 
 _ADVANCE = (

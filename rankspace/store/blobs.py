@@ -1,123 +1,77 @@
-"""Large media in files: one file, a blob, for the large media of one batch.
+"""Where large media lie: regions, each with the large media of one batch, each written once.
 
-    blobs/ab/ab34…     128 bits in hexadecimal; the first two digits are the folder
+    place    "name:start:length", as rows tell where a piece of media is
+    region   the bytes of one batch: of a file (`segments`), or an object of a bucket
 
-A place in it is written "name:start:length". A blob is written once, under a name that nobody else
-has, and synced before the rows that name it commit; so a crash may leave a blob that nothing names,
-never a name without its blob, and `sweep` removes what nothing names. Nothing is shared between
-batches, so whether other bytes are there already tells nobody anything, and what a stream keeps no
-longer goes with its own blobs. Bytes are checked by the content hash of the sample they belong to.
+The order is what keeps the store whole: a region is written, settled together with the others of
+its commit, and only then do rows name it. So a crash may leave a region that nothing names, never a
+name without its bytes, and `sweep` frees what nothing names. Nothing is shared between batches, so
+whether other bytes are there already tells nobody anything, and what a stream keeps no longer goes
+with its own regions. Bytes are checked by the content hash of the sample they belong to.
 """
 
-import os
-import secrets
-import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from itertools import count
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
-from rankspace.errors import Corrupt, NotFound
-from rankspace.store import faults, files
-
-_TURN = 1024  # blobs that one process puts into a folder before it takes the next
-_HEX = "[0-9a-f]"
+from rankspace.errors import Corrupt
 
 
-class Pile:
-    """The large media of one batch on their way into a blob."""
+@dataclass(frozen=True, slots=True, order=True)
+class Region:
+    """The bytes [start, start + length) of what has this name."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.pieces: list[bytes] = []
-        self._size = 0
+    name: str
+    """32 of a-z and 0-9."""
 
-    def add(self, piece: bytes) -> str:
-        """Take a piece; its place."""
-        start = self._size
-        self.pieces.append(piece)
-        self._size += len(piece)
-        return f"{self.name}:{start}:{len(piece)}"
+    start: int
+    length: int
+
+    def place(self, at: int, length: int) -> str:
+        """Where a piece is that begins so many bytes after the region."""
+        return f"{self.name}:{self.start + at}:{length}"
 
 
-class Blobs:
-    """A folder of blobs; safe to use from any number of threads and processes."""
+Used = Callable[[Sequence[str]], Collection[Region]]
+"""All regions with one of these names that rows name."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        files.make_folder(folder)
-        for number in range(256):
-            (folder / f"{number:02x}").mkdir(exist_ok=True)
-        files.sync(folder)
-        self._turns = count(secrets.randbelow(256) * _TURN)
 
-    def pile(self) -> Pile:
-        """Where to gather the media of a batch."""
-        folder = next(self._turns) // _TURN % 256  # neighbours share a folder: one sync for all
-        return Pile(f"{folder:02x}{secrets.token_hex(15)}")
+@runtime_checkable
+class Blobs(Protocol):
+    """Safe to use from any number of threads and processes."""
 
-    def put(self, pile: Pile) -> str:
-        """Write a blob; its bytes are on disk when this returns, its name after `settle`."""
-        with faults.disk():
-            try:
-                files.write(self._path(pile.name), pile.pieces)
-            except OSError:
-                self.remove([pile.name])
-                raise
-        return pile.name
+    def write(self, pieces: Sequence[bytes]) -> Region:
+        """Write the pieces one after the other; before `settle` a crash may lose them."""
 
-    def settle(self, names: Iterable[str]) -> None:
-        """Bring the names of blobs to disk."""
-        with faults.disk():
-            for folder in {self._path(name).parent for name in names}:
-                files.sync(folder)
+    def settle(self, regions: Collection[Region]) -> None:
+        """Bring regions to where no crash loses them. After an error nothing may name them."""
 
     def get(self, place: str) -> bytes:
         """The bytes at a place; who asks checks them."""
-        name, start, length = parse_place(place)
-        try:
-            with self._path(name).open("rb") as file:
-                data = os.pread(file.fileno(), length, start)
-        except FileNotFoundError as error:
-            raise NotFound("the blob of these media is not there") from error
-        except OSError as error:
-            raise Corrupt("the blob of these media cannot be read") from error
-        if len(data) != length:
-            raise Corrupt("the blob of these media is shorter than it was")
-        return data
 
-    def names(self) -> Iterator[str]:
-        """Every blob there is."""
-        return (path.name for path in self._folder.glob(f"{_HEX * 2}/{_HEX * 32}"))
+    def free(self, regions: Collection[Region]) -> None:
+        """Remove regions that nothing names; their bytes are gone when this returns."""
 
-    def remove(self, names: Iterable[str]) -> None:
-        """Remove blobs that nothing names any more."""
-        for name in names:
-            self._path(name).unlink(missing_ok=True)
+    def sweep(self, used: Used, age_s: float) -> int:
+        """Free what nothing names; return how many pieces of it.
 
-    def sweep(self, used: Callable[[Sequence[str]], Collection[str]], age_s: float) -> int:
-        """Remove blobs older than `age_s` that nothing names; return how many.
-
-        A blob is put some moments before its rows commit: `age_s` is longer than any append takes.
+        A region is written some moments before rows name it: `age_s` is longer than any append
+        takes, and nothing younger is touched.
         """
-        before = time.time() - age_s
-        removed = 0
-        for folder in self._folder.iterdir():
-            old = [path.name for path in folder.iterdir() if path.stat().st_mtime <= before]
-            for at in range(0, len(old), 256):
-                some = old[at : at + 256]
-                unused = set(some).difference(used(some))
-                self.remove(unused)
-                removed += len(unused)
-        return removed
 
-    def _path(self, name: str) -> Path:
-        return self._folder / name[:2] / name
+    def close(self) -> None:
+        """Give back what is held; nothing is written any more."""
 
 
 def parse_place(place: str) -> tuple[str, int, int]:
-    """Name, start and length; a place that was damaged must not lead out of the folder."""
+    """Name, start and length; a place that was damaged must not lead anywhere else."""
     name, _, rest = place.partition(":")
     start, _, length = rest.partition(":")
-    if not (len(name) == 32 and name.isalnum() and start.isdecimal() and length.isdecimal()):
-        raise Corrupt("a record names no place in a blob")
+    if not (is_name(name) and start.isdecimal() and length.isdecimal()):
+        raise Corrupt("a record names no place of media")
     return name, int(start), int(length)
+
+
+def is_name(name: str) -> bool:
+    """Whether this can be the name of a region."""
+    return len(name) == 32 and name.isascii() and name.isalnum()

@@ -17,8 +17,11 @@ class StoreConfig(Config):
     """SQLAlchemy address of the database; empty is `store.db` in `folder`."""
 
     inline_bytes_max: int = Field(default=8 << 10, ge=0, le=1 << 20)
-    """Media bytes of one sample kept beside its row; the parts that do not fit go into the blob of
-    their batch, which is written once where a row is written twice (log and table)."""
+    """Media bytes of one sample kept beside its row; the parts that do not fit go into the region
+    of their batch, which is written once where a row is written twice (log and table)."""
+
+    segment_bytes: int = Field(default=256 << 20, ge=4096)
+    """Bytes of one file of large media; only a batch that has more makes a larger one."""
 
     page_rows: int = Field(default=64, gt=0, le=4096)
     """Records a read holds at once; with the limit above this bounds its memory."""

@@ -15,23 +15,33 @@ UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then 
 Every field is led by its length, so different samples never have the same layout.
 
 In a row, `parts` is JSON and each piece of media (a part's data, a frame's picture) is either a
-number, its length, and lies in the payload after the pieces before it, or a place in a blob.
+number, its length, and lies in the payload after the pieces before it, or a place in a region.
 """
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any
+
+from pydantic_core import to_json
 
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
+from rankspace.store.blobs import Region
 from rankspace.store.entries import Rejected
 
 Place = int | str
 
 _SMALL = 4096  # bytes that are cheaper to copy than to hash by themselves
+_COUNT = struct.Struct("<I")
+_HEAD = struct.Struct("<qI")
+_MEDIA = struct.Struct("<IIQ")
+_TIMED = struct.Struct("<qQ")
+_START = struct.Struct("<q")
+_start_us = attrgetter("start_us")
 
 
 def digest(sample: Sample | Rejected) -> bytes:
@@ -51,43 +61,94 @@ def chain(before: bytes, content: bytes) -> bytes:
 
 def media_bytes(sample: Sample) -> int:
     """Bytes of media as sent."""
-    return sum(
-        len(part.data) + sum(len(frame.image) for frame in part.frames) for part in sample.parts
-    )
+    size = 0
+    for part in sample.parts:
+        size += len(part.data)
+        for frame in part.frames:
+            size += len(frame.image)
+    return size
+
+
+@dataclass(slots=True)
+class Pile:
+    """Large media of one batch on their way into a region."""
+
+    pieces: list[bytes] = field(default_factory=list)
+    size: int = 0
+
+    def add(self, piece: bytes) -> tuple[int, int]:
+        """Take a piece; where it begins in the region, and its length."""
+        start = self.size
+        self.pieces.append(piece)
+        self.size += len(piece)
+        return start, len(piece)
 
 
 @dataclass(slots=True)
 class Packed:
     """A sample's media in the form a row keeps."""
 
-    parts: list[dict[str, Any]] = field(default_factory=list)
-    payload: bytes = b""
+    payload: bytes
+    words: list[str | tuple[int, int]]
+    """Its JSON in pieces; a pair stands for a place that the region will give."""
+
+    def parts(self, region: Region | None = None) -> str:
+        """The JSON of the parts, now that the region of their batch is known."""
+        if region is None:
+            return "".join(word for word in self.words if isinstance(word, str))
+        return "".join(
+            word if isinstance(word, str) else f'"{region.place(*word)}"' for word in self.words
+        )
 
 
-def pack(sample: Sample, inline_bytes_max: int, large: Callable[[bytes], str]) -> Packed:
-    """Place every piece: in the payload while there is room, where `large` says otherwise."""
-    packed = Packed()
+def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> Packed:
+    """Place every piece: in the payload while there is room, on the pile otherwise."""
     pieces: list[bytes] = []
+    words: list[str | tuple[int, int]] = ["["]
     room = inline_bytes_max
 
-    def place(piece: bytes) -> Place:
+    def place(piece: bytes) -> None:
         nonlocal room
         if len(piece) <= room:
             pieces.append(piece)
             room -= len(piece)
-            return len(piece)
-        return large(piece)
+            words.append(str(len(piece)))
+        else:
+            words.append(pile.add(piece))
 
     for part in sample.parts:
-        row: dict[str, Any] = {"modality": part.modality, "data": place(part.data)}
-        plain = {"encoding": part.encoding, "role": part.role}
-        numbers = {"rate_hz": part.rate_hz, "channels": part.channels, "start_us": part.start_us}
-        row |= {key: value for key, value in (plain | numbers).items() if value}
+        words.append(
+            _described(
+                part.modality, part.encoding, part.role, part.rate_hz, part.channels, part.start_us
+            )
+        )
+        place(part.data)
         if part.frames:
-            row["frames"] = [[frame.time_us, place(frame.image)] for frame in part.frames]
-        packed.parts.append(row)
-    packed.payload = b"".join(pieces)  # of a single piece it makes no copy
-    return packed
+            words.append(',"frames":[')
+            for frame in part.frames:
+                words.append(f"[{frame.time_us},")
+                place(frame.image)
+                words.append("],")
+            words[-1] = "]]"
+        words.append("},")
+    words[-1] = "}]" if sample.parts else "[]"
+    return Packed(b"".join(pieces), words)  # of a single piece it makes no copy
+
+
+@lru_cache(1024)
+def _described(
+    modality: str, encoding: str, role: str, rate_hz: int, channels: int, start_us: int
+) -> str:
+    """The JSON of a part up to the place of its data."""
+    plain = {"encoding": encoding, "role": role}
+    numbers = {"rate_hz": rate_hz, "channels": channels, "start_us": start_us}
+    row = {"modality": modality} | {key: value for key, value in (plain | numbers).items() if value}
+    return to_json(row).decode()[:-1] + ',"data":'
+
+
+def labels_json(labels: Mapping[str, str]) -> str:
+    """The JSON of labels."""
+    return to_json(dict(labels)).decode() if labels else "{}"
 
 
 def unpack(
@@ -122,35 +183,49 @@ def outline(rows: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
 
 def _text(text: str) -> bytes:
     encoded = text.encode()
-    return struct.pack("<I", len(encoded)) + encoded
+    return _COUNT.pack(len(encoded)) + encoded
 
 
 _word = lru_cache(4096)(_text)
 """The same for texts that most samples share."""
 
 
-def _layout(sample: Sample) -> Iterator[bytes]:
-    """The layout piece by piece, so that media are not copied."""
-    timed = any(part.start_us for part in sample.parts)
-    yield (b"rankspace.sample.2" if timed else b"rankspace.sample.1") + _text(sample.sample_id)
-    yield struct.pack("<qI", sample.event_time_us, len(sample.labels))
-    for key, value in sorted(sample.labels.items()):
-        yield _word(key) + _text(value)
-    yield struct.pack("<I", len(sample.parts))
-    for part in sample.parts:
-        yield _word(part.modality) + _word(part.encoding) + _word(part.role)
-        yield struct.pack("<IIQ", part.rate_hz, part.channels, len(part.data))
-        yield part.data
-        yield struct.pack("<I", len(part.frames))
-        for frame in part.frames:
-            yield struct.pack("<qQ", frame.time_us, len(frame.image))
-            yield frame.image
+@lru_cache(1024)
+def _kind(modality: str, encoding: str, role: str) -> bytes:
+    return _text(modality) + _text(encoding) + _text(role)
+
+
+def _layout(sample: Sample) -> list[bytes]:
+    """The layout in pieces, so that media are not copied."""
+    parts, labels = sample.parts, sample.labels
+    timed = any(map(_start_us, parts))
+    layout = [
+        b"rankspace.sample.2" if timed else b"rankspace.sample.1",
+        _text(sample.sample_id),
+        _HEAD.pack(sample.event_time_us, len(labels)),
+    ]
+    for key in sorted(labels):
+        layout += (_word(key), _text(labels[key]))
+    layout.append(_COUNT.pack(len(parts)))
+    for part in parts:
+        data, frames = part.data, part.frames
+        layout += (
+            _kind(part.modality, part.encoding, part.role),
+            _MEDIA.pack(part.rate_hz, part.channels, len(data)),
+            data,
+            _COUNT.pack(len(frames)),
+        )
+        for frame in frames:
+            layout += (_TIMED.pack(frame.time_us, len(frame.image)), frame.image)
         if timed:
-            yield struct.pack("<q", part.start_us)
+            layout.append(_START.pack(part.start_us))
+    return layout
 
 
-def _hash(layout: Iterable[bytes]) -> bytes:
+def _hash(layout: Sequence[bytes]) -> bytes:
     """SHA-256 of all pieces; small ones are joined first, for a call costs more than its bytes."""
+    if sum(map(len, layout)) < _SMALL:
+        return hashlib.sha256(b"".join(layout)).digest()
     hasher = hashlib.sha256()
     small: list[bytes] = []
     for piece in layout:

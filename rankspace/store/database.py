@@ -22,11 +22,15 @@ from typing import Any
 from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
-from rankspace.errors import InvalidConfig, InvalidInput
+from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
 from rankspace.store import faults, recovery, schema
 from rankspace.store.config import StoreConfig
 
 _WRITE = "rankspace_write"
+_STOPPED = (
+    "the disk of the store failed to keep what was written; "
+    "nothing more is stored until the server is started again"
+)
 _ALONE = 7_265_551  # the advisory lock of this program, any number
 
 
@@ -34,6 +38,7 @@ class Database:
     """Short transactions on a pool of connections; safe to use from any number of threads."""
 
     def __init__(self, config: StoreConfig) -> None:
+        self._stopped = False
         self._engine = _engine(config, "FULL")
         self._file = _file(self._engine)
         if self._file is not None and not config.cut_damaged_log:
@@ -66,13 +71,37 @@ class Database:
     @contextmanager
     def write(self, synced: bool = True) -> Iterator[Connection]:
         """All of the block or nothing of it; on disk when the block has ended, if `synced`."""
+        if self._stopped:
+            raise Overloaded(_STOPPED, retry_after_s=30.0)
         engine = self._writer if synced else self._lazy
-        with faults.told(), engine.connect() as connection, connection.begin() as transaction:
+        with (
+            self._watched(),
+            faults.told(),
+            engine.connect() as connection,
+            connection.begin() as transaction,
+        ):
             if not synced and not self._sqlite:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             yield connection
             with faults.committing():
                 transaction.commit()
+
+    def stop(self) -> None:
+        """Take no more writes: a sync has failed, and what was written before it may be lost.
+
+        No later sync that succeeds would tell. Opened anew, the store is what is on the disk.
+        """
+        self._stopped = True
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Stop where SQLite could not write or sync its log."""
+        try:
+            yield
+        except RankspaceError as error:
+            code = getattr(error.__cause__, "sqlite_errorcode", 0)
+            self._stopped = self._stopped or code in faults.UNSYNCED
+            raise
 
     @contextmanager
     def alone(self) -> Iterator[Connection]:
@@ -128,6 +157,8 @@ def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, 
 
     It goes to the driver directly: for wide rows that is several times faster.
     """
+    if not rows:
+        return
     mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
     names = ", ".join(f'"{column.name}"' for column in table.columns)
     marks = ", ".join([mark] * len(table.columns))

@@ -38,6 +38,13 @@ _SQLITE: dict[int, RankspaceError] = {
 }
 """By the primary result code."""
 
+UNSYNCED = {
+    sqlite3.SQLITE_IOERR_WRITE,
+    sqlite3.SQLITE_IOERR_FSYNC,
+    sqlite3.SQLITE_IOERR_DIR_FSYNC,
+}
+"""After these nobody knows what of the log is on the disk (extended result codes)."""
+
 _STATES: dict[str, RankspaceError] = {
     "08": Overloaded(_AWAY, retry_after_s=1.0),  # connection exceptions
     "40": Overloaded(_BUSY, retry_after_s=0.1),  # serialization failure, deadlock

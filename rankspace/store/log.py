@@ -14,7 +14,8 @@ content hash. `append_all` does many batches at once, of whatever streams, with 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from itertools import islice
 from typing import Any
@@ -24,9 +25,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from rankspace.errors import AlreadyExists, InvalidInput, Overloaded, RankspaceError, Unreachable
 from rankspace.media.sample import Sample
-from rankspace.store.append import Batch, compare_and_append, fence, prepare, stream_row
-from rankspace.store.blobs import Blobs
+from rankspace.store.append import Batch, compare_and_append, fence, placed, prepare, stream_row
+from rankspace.store.blobs import Blobs, Region
 from rankspace.store.config import StoreConfig
+from rankspace.store.content import Pile
 from rankspace.store.database import Database, now_us
 from rankspace.store.entries import (
     FOR_EVER,
@@ -42,7 +44,7 @@ from rankspace.store.entries import (
 from rankspace.store.names import OWNED, owned
 from rankspace.store.reading import Entry, Reading
 from rankspace.store.retention import expire, purge
-from rankspace.store.schema import blobs, records, streams
+from rankspace.store.schema import records, regions, streams
 
 NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9._-]{0,62}")
 _EMPTY = bytes(32)  # digest of a stream without samples
@@ -51,11 +53,11 @@ _EMPTY = bytes(32)  # digest of a stream without samples
 class Log:
     """All streams of a store; safe to use from any number of threads and processes."""
 
-    def __init__(self, database: Database, folder: Blobs, config: StoreConfig) -> None:
+    def __init__(self, database: Database, blobs: Blobs, config: StoreConfig) -> None:
         self._database = database
-        self._blobs = folder
+        self._blobs = blobs
         self._config = config
-        self._reading = Reading(database, folder, config.page_rows)
+        self._reading = Reading(database, blobs, config.page_rows)
 
     def create(
         self,
@@ -147,10 +149,25 @@ class Log:
         """What `append_all` takes: the samples hashed and laid out, which is most of the work."""
         if not samples:
             raise InvalidInput("a batch holds at least one sample", "samples")
-        inline, pile = self._config.inline_bytes_max, self._blobs.pile()
-        prepared = [prepare(sample, inline, pile.add) for sample in samples]
-        blob = self._blobs.put(pile) if pile.pieces else ""
-        return Batch(stream, offset, prepared, epoch, durability, blob)
+        pile = Pile()
+        drafts = prepare(samples, self._config.inline_bytes_max, pile)
+        region = self._blobs.write(pile.pieces) if pile.pieces else None
+        return Batch(stream, offset, placed(drafts, region), epoch, durability, region)
+
+    def settle(self, batches: Iterable[Batch]) -> None:
+        """Bring the media of batches to disk, ahead of their commit.
+
+        Where that fails nothing more is stored: of what was written before, some may be lost.
+        """
+        try:
+            self._blobs.settle([batch.region for batch in batches if batch.region])
+        except RankspaceError:
+            self._database.stop()
+            raise
+
+    def discard(self, batch: Batch) -> None:
+        """Nobody will append this: its media go."""
+        self._free([batch])
 
     def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         """Append batches in their order with one commit: where each went, or why it did not.
@@ -160,19 +177,23 @@ class Log:
         """
         synced = any(batch.durability == "synced" for batch in batches)
         try:
-            self._blobs.settle(batch.blob for batch in batches if batch.blob)
+            self.settle(batches)
             with self._database.write(synced) as connection:
                 outcomes = compare_and_append(connection, batches)
         except (RankspaceError, DBAPIError) as error:
             if len(batches) > 1 and not isinstance(error, Overloaded | Unreachable):
                 return [outcome for batch in batches for outcome in self.append_all([batch])]
             outcomes = [_as_leaf(error)] * len(batches)
-        self._blobs.remove(
-            batch.blob
-            for batch, outcome in zip(batches, outcomes, strict=True)
-            if batch.blob and not _kept(outcome)
-        )
+        pairs = zip(batches, outcomes, strict=True)
+        self._free([batch for batch, outcome in pairs if not _kept(outcome)])
         return [_as_synced(outcome) if synced else outcome for outcome in outcomes]
+
+    def _free(self, batches: Iterable[Batch]) -> None:
+        """Free what no row names; what cannot be freed now is left to a sweep."""
+        unused = [batch.region for batch in batches if batch.region]
+        if unused:
+            with suppress(RankspaceError):
+                self._blobs.free(unused)
 
     def next_offset(self, stream: str) -> int:
         """Where the next sample goes."""
@@ -216,7 +237,7 @@ class Log:
         return expire(self._database, self._blobs)
 
     def sweep(self) -> int:
-        """Remove what deleted streams held and what a crash has left; return how many blobs.
+        """Remove what deleted streams held and what a crash has left; return how many regions.
 
         When it returns, no byte of a stream that was deleted before is on disk. *Scope*: SQLite and
         the folder; PostgreSQL gives space back when it is vacuumed.
@@ -226,9 +247,11 @@ class Log:
         self._database.forget()
         return swept
 
-    def _used(self, names: Sequence[str]) -> Sequence[str]:
+    def _used(self, names: Sequence[str]) -> Sequence[Region]:
+        query = select(regions.c.name, regions.c.start, regions.c.length)
         with self._database.read() as connection:
-            return connection.scalars(select(blobs.c.name).where(blobs.c.name.in_(names))).all()
+            found = connection.execute(query.where(regions.c.name.in_(names))).all()
+        return [Region(*row) for row in found]
 
 
 def _as_leaf(error: RankspaceError | DBAPIError) -> RankspaceError:
@@ -241,7 +264,7 @@ def _as_leaf(error: RankspaceError | DBAPIError) -> RankspaceError:
 
 
 def _kept(outcome: Outcome) -> bool:
-    """Whether rows name the blob of a batch, or may: nobody knows what became of the commit."""
+    """Whether rows name the media of a batch, or may: nobody knows what became of the commit."""
     if isinstance(outcome, Appended):
         return not outcome.duplicate
     return isinstance(outcome, Unreachable)

@@ -2,10 +2,10 @@
 
 A sample that is older than its stream's retention, or lies before the newest bytes that it keeps,
 becomes a tombstone: its media and labels go (large ones with the last sample of their batch), its
-offset and its hash stay, so offsets have
-no gap and the stream's digest can still be checked. Only ever the oldest samples expire, so all
-before `first_kept` is gone. Both kinds go in steps of so many rows, each a transaction of its own:
-nobody waits long for them, and a crash leaves a step done or not done.
+offset and its hash stay, so offsets have no gap and the stream's digest can still be checked. Only
+ever the oldest samples expire, so all before `first_kept` is gone. Both kinds go in steps of so
+many rows, each a transaction of its own: nobody waits long for them, and a crash leaves a step done
+or not done.
 """
 
 from collections.abc import Sequence
@@ -13,39 +13,39 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, delete, null, select, update
 
-from rankspace.store.blobs import Blobs
+from rankspace.store.blobs import Blobs, Region
 from rankspace.store.database import Database, now_us
-from rankspace.store.schema import blobs, records, streams
+from rankspace.store.schema import records, regions, streams
 
 _STEP = 256  # rows of one transaction
 EXPIRED = "EXPIRED"
 MESSAGE = "the stream keeps samples no longer than this"
 
 
-def expire(database: Database, folder: Blobs) -> int:
+def expire(database: Database, blobs: Blobs) -> int:
     """Bring every stream to what it keeps; return how many samples have expired."""
     bounded = (streams.c.retention_age_s > 0) | (streams.c.retention_bytes > 0)
     with database.read() as connection:
         found = connection.scalars(select(streams.c.id).where(bounded, ~streams.c.deleted)).all()
-    return sum(_expire_stream(database, folder, stream) for stream in found)
+    return sum(_expire_stream(database, blobs, stream) for stream in found)
 
 
-def purge(database: Database, folder: Blobs) -> int:
-    """Remove the records and blobs of deleted streams, then the streams; return how many blobs."""
+def purge(database: Database, blobs: Blobs) -> int:
+    """Remove deleted streams with their records and regions; return how many regions."""
     with database.read() as connection:
         found = connection.scalars(select(streams.c.id).where(streams.c.deleted)).all()
     purged = 0
     for stream in found:
         while (freed := _purge_step(database, stream)) is not None:
-            folder.remove(freed)
+            blobs.free(freed)
             purged += len(freed)
     return purged
 
 
-def _expire_stream(database: Database, folder: Blobs, stream: int) -> int:
+def _expire_stream(database: Database, blobs: Blobs, stream: int) -> int:
     total, more = 0, True
     while more:
-        freed: Sequence[str] = ()
+        freed: Sequence[Region] = ()
         with database.write() as connection:
             query = select(streams).where(streams.c.id == stream, ~streams.c.deleted)
             head = connection.execute(query.with_for_update()).one_or_none()
@@ -54,7 +54,7 @@ def _expire_stream(database: Database, folder: Blobs, stream: int) -> int:
             if head is not None and rows:
                 total += _bury(connection, head, rows)
                 freed = _free(connection, stream, rows[-1].offset)
-        folder.remove(freed)
+        blobs.free(freed)
     return total
 
 
@@ -87,16 +87,17 @@ def _bury(connection: Connection, head: Row[Any], rows: list[Any]) -> int:
     return sum(row.reject_reason is None for row in rows)
 
 
-def _free(connection: Connection, stream: int, last: int) -> Sequence[str]:
-    """Forget the blobs that hold nothing after an offset; their names."""
-    where = blobs.c.stream_id == stream, blobs.c.last <= last
-    names = connection.scalars(select(blobs.c.name).where(*where)).all()
-    connection.execute(delete(blobs).where(*where))
-    return names
+def _free(connection: Connection, stream: int, last: int) -> Sequence[Region]:
+    """Forget the regions that hold nothing after an offset; which they are."""
+    where = regions.c.stream_id == stream, regions.c.last <= last
+    query = select(regions.c.name, regions.c.start, regions.c.length).where(*where)
+    freed = [Region(*row) for row in connection.execute(query)]
+    connection.execute(delete(regions).where(*where))
+    return freed
 
 
-def _purge_step(database: Database, stream: int) -> Sequence[str] | None:
-    """Remove some records of a deleted stream; the blobs that are free now, None: it is gone."""
+def _purge_step(database: Database, stream: int) -> Sequence[Region] | None:
+    """Remove some records of a deleted stream; the regions that are free now, None: it is gone."""
     with database.write() as connection:
         where = records.c.stream_id == stream
         query = select(records.c.offset).where(where).order_by(records.c.offset).limit(_STEP)

@@ -1,12 +1,13 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak.
 
     streams ──< records ─── quarantine       jobs ──< job_events        models ──< aliases
-            ──< blobs
+            ──< regions
 
 A record is a sample or a tombstone (then `reject_reason` is set and there are no parts). Its media
-lie in `payload`, one after the other, as far as they fit, and in blobs otherwise; `parts` tells
-where. The hash comes before the payload in the row, so that checking hashes does not read media;
-it stays when a sample becomes a tombstone, so that the stream's digest can be checked for ever.
+lie in `payload`, one after the other, as far as they fit, and in a region of blobs otherwise;
+`parts` tells where. The hash comes before the payload in the row, so that checking hashes does not
+read media; it stays when a sample becomes a tombstone, so that the stream's digest can be checked
+for ever.
 """
 
 from sqlalchemy import (
@@ -16,6 +17,7 @@ from sqlalchemy import (
     Column,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -24,7 +26,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "2"
+VERSION = "3"
 """Written into every store; a store of another version is refused."""
 
 metadata = MetaData()
@@ -64,10 +66,10 @@ records = Table(
     metadata,
     Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
     Column("offset", BigInteger, primary_key=True, autoincrement=False),
+    Column("created_us", BigInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Column("sample_id", Text, nullable=False),
     Column("event_time_us", BigInteger, nullable=False),
-    Column("created_us", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),  # of media, as sent; 0 for a tombstone
     Column("reject_reason", String(63)),
     Column("reject_message", Text),
@@ -76,12 +78,15 @@ records = Table(
     Column("payload", LargeBinary),
 )
 
-blobs = Table(  # files with the large media of one batch each
-    "blobs",
+regions = Table(  # of blobs, with the large media of one batch each
+    "regions",
     metadata,
     Column("name", String(32), primary_key=True),
-    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("start", BigInteger, primary_key=True, autoincrement=False),
+    Column("length", BigInteger, nullable=False),
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), nullable=False),
     Column("last", BigInteger, nullable=False),  # the last offset whose media it holds
+    Index("regions_by_stream", "stream_id", "last"),
 )
 
 quarantine = Table(  # damaged records as they were found, set aside by hand

@@ -18,6 +18,7 @@ from rankspace.store.leases import Leases
 from rankspace.store.log import Log
 from rankspace.store.pieces import Pieces
 from rankspace.store.rejects import Rejects
+from rankspace.store.segments import Segments
 
 
 class Store:
@@ -27,7 +28,7 @@ class Store:
         self.config = config
         files.make_folder(config.folder.absolute())
         self._database = Database(config)
-        self.blobs = Blobs(config.folder / "blobs")
+        self.blobs: Blobs = Segments(config.folder / "blobs", config.segment_bytes)
         self.log = Log(self._database, self.blobs, config)
         self.integrity = Integrity(self._database, self.log)
         self.pieces = Pieces(self._database, config)
@@ -43,6 +44,7 @@ class Store:
 
     def close(self) -> None:
         """Give all connections back; what was acknowledged is on disk anyway."""
+        self.blobs.close()
         self._database.close()
 
     @property

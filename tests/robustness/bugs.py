@@ -91,11 +91,10 @@ def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
 
 
 APPEND = "rankspace/store/append.py"
-BLOBS = "rankspace/store/blobs.py"
 DATABASE = "rankspace/store/database.py"
-FILES = "rankspace/store/files.py"
 LOG = "rankspace/store/log.py"
 READING = "rankspace/store/reading.py"
+SEGMENTS = "rankspace/store/segments.py"
 WINDOW = "rankspace/client/window.py"
 
 BUGS = (
@@ -104,20 +103,19 @@ BUGS = (
         'self._engine = _engine(config, "FULL")', 'self._engine = _engine(config, "OFF")', "power",
     ),
     Bug(
-        "blob not synced", "rows name large media whose bytes are not on the disk", FILES,
-        "        os.fsync(file.fileno())\n", "", "power",
+        "media not synced", "rows name large media whose bytes are not on the disk", SEGMENTS,
+        "                    os.fdatasync(segment.handle)\n", "                    pass\n", "power",
     ),
     Bug(
-        "folder not synced", "the name of a blob is not on the disk", BLOBS,
-        "                files.sync(folder)\n\n    def get", "                pass\n\n    def get",
-        "power",
+        "folder not synced", "the name of a segment is not on the disk", SEGMENTS,
+        "                    files.sync(self._folder)\n", "", "power",
     ),
     Bug(
-        "blob after its row", "a row commits before the blob that it names is written", BLOBS,
-        "                files.write(self._path(pile.name), pile.pieces)\n",
+        "media after their row", "a row commits before the media that it names are written",
+        SEGMENTS, "                files.write_at(segment.handle, pieces, start)\n",
         "                import threading\n"
-        "                late = (self._path(pile.name), pile.pieces)\n"
-        "                threading.Timer(0.05, files.write, late).start()\n", "kill",
+        "                late = (segment.handle, pieces, start)\n"
+        "                threading.Timer(0.05, files.write_at, late).start()\n", "kill",
     ),
     Bug(
         "torn batch", "half of a batch is committed before the other half", LOG,
@@ -126,7 +124,7 @@ BUGS = (
         "        for one in batches:\n"
         "            half = replace(one, samples=one.samples[: len(one.samples) // 2])\n"
         "            if half.samples and one.offset is not None:\n"
-        "                self._blobs.settle([one.blob] if one.blob else [])\n"
+        "                self.settle([one])\n"
         "                with self._database.write() as connection:\n"
         "                    compare_and_append(connection, [half])\n"
         "        synced = any(batch.durability", "kill",

@@ -1,6 +1,7 @@
 """The content hash knows every field; the form a row keeps loses none."""
 
 import hashlib
+import json
 import struct
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
 from rankspace.store import content
+from rankspace.store.blobs import Region, parse_place
 from rankspace.store.entries import Rejected
 from tests.strategies import samples
 
@@ -28,17 +30,20 @@ def test_the_order_of_labels_changes_nothing(sample: Sample) -> None:
 
 @given(samples(), st.integers(0, 100))
 def test_unpacking_gives_back_what_was_packed(sample: Sample, inline_bytes_max: int) -> None:
-    large: list[bytes] = []
-
-    def keep(piece: bytes) -> str:
-        large.append(piece)
-        return str(len(large) - 1)
-
-    packed = content.pack(sample, inline_bytes_max, keep)
+    pile = content.Pile()
+    packed = content.pack(sample, inline_bytes_max, pile)
     assert len(packed.payload) <= inline_bytes_max
-    fetched = content.unpack(packed.parts, packed.payload, lambda place: large[int(place)])
-    assert fetched == sample.parts
-    hollow = content.outline(packed.parts)
+    written = b"before" + b"".join(pile.pieces)
+    rows = json.loads(packed.parts(Region("0" * 32, 6, pile.size)))
+
+    def get(place: str) -> bytes:
+        _, start, length = parse_place(place)
+        return written[start : start + length]
+
+    assert content.unpack(rows, packed.payload, get) == sample.parts
+    if not pile.pieces:
+        assert rows == json.loads(packed.parts())
+    hollow = content.outline(rows)
     assert [(part.modality, part.role) for part in hollow] == [
         (part.modality, part.role) for part in sample.parts
     ]
@@ -75,6 +80,6 @@ def test_without_what_was_sent_a_rejection_is_known_by_its_name_and_reason() -> 
 
 
 def test_a_payload_that_is_too_short_is_corrupt() -> None:
-    packed = content.pack(Sample("a", (Part("text", b"four"),)), 100, str)
+    packed = content.pack(Sample("a", (Part("text", b"four"),)), 100, content.Pile())
     with pytest.raises(Corrupt):
-        content.unpack(packed.parts, b"fou", str.encode)
+        content.unpack(json.loads(packed.parts()), b"fou", str.encode)

@@ -1,19 +1,24 @@
 """What a database or a disk says when something is wrong reaches the caller as what to do."""
 
+import errno
 import os
 import signal
+import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.exc import OperationalError as SQLAlchemyError
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, Unreachable
 from rankspace.media.sample import Part, Sample
-from rankspace.store import files
+from rankspace.store import append, files
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
 from rankspace.store.store import Store
 from tests.postgres import Postgres
+from tests.store.kept import blocks
 
 SAMPLE = Sample("a", (Part("audio", b"sound" * 9, "wav"),))
 
@@ -38,7 +43,7 @@ def test_a_database_that_is_away_is_told_and_met_again(
             with pytest.raises(Overloaded) as caught:
                 call()
             assert caught.value.retry_after_s > 0
-        assert len(set(store.blobs.names())) == 1  # that of the refused append has gone
+        assert blocks(shared.folder / "blobs") == 1  # that of the refused append has gone
         postgres.start()
         assert store.log.append("s", 1, [SAMPLE]).next == 2
         assert [entry for _, entry in store.log.read("s")] == [SAMPLE] * 2
@@ -118,17 +123,65 @@ def test_a_folder_that_cannot_be_synced_is_not_taken_for_made(
     assert not (tmp_path / "a").exists()
 
 
-def test_a_disk_that_fails_is_told_and_nothing_is_kept(
+def fail(number: int) -> Callable[..., None]:
+    """A call of the system that only ever fails."""
+
+    def call(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return call
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_handle: int) -> None:
-        raise OSError(28, "No space left on device")
-
     with Store.open(StoreConfig(folder=tmp_path, inline_bytes_max=4)) as store:
         store.log.create("s")
         with monkeypatch.context() as patched:
-            patched.setattr(os, "fsync", fail)
+            patched.setattr(os, "pwritev", fail(errno.ENOSPC))
             with pytest.raises(Overloaded, match="full"):
                 store.log.append("s", 0, [SAMPLE])
-        assert list(store.blobs.names()) == []
+        assert blocks(tmp_path / "blobs") == 0
         assert store.log.append("s", 0, [SAMPLE]).next == 1
+
+
+def test_after_a_sync_that_failed_nothing_is_stored_until_the_store_is_opened_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = StoreConfig(folder=tmp_path, inline_bytes_max=4)
+    text = Sample("b", (Part("text", b"abc"),))
+    with Store.open(config) as store:
+        store.log.create("s")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fdatasync", fail(errno.EIO))
+            with pytest.raises(Overloaded, match="disk"):
+                store.log.append("s", 0, [SAMPLE])
+        for sample in (SAMPLE, text):
+            with pytest.raises(Overloaded, match="started again"):
+                store.log.append("s", 0, [sample])
+        with pytest.raises(Overloaded, match="started again"):
+            store.log.create("t")
+        assert list(store.log.read("s")) == []
+    with Store.open(config) as store:
+        assert store.log.append("s", 0, [text]).next == 1
+
+
+def test_after_a_commit_that_could_not_be_synced_nothing_is_stored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Store.open(StoreConfig(folder=tmp_path)) as store:
+        store.log.create("s")
+        with monkeypatch.context() as patched:
+            patched.setattr(append, "insert_many", unsynced)
+            with pytest.raises(Overloaded, match="disk"):
+                store.log.append("s", 0, [SAMPLE])
+        with pytest.raises(Overloaded, match="started again"):
+            store.log.append("s", 0, [SAMPLE])
+        assert store.log.get("s").next_offset == 0
+
+
+def unsynced(*_: object) -> None:
+    """What SQLite says when a sync of its log failed."""
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+    raise SQLAlchemyError("COMMIT", None, error)

@@ -12,6 +12,7 @@ from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Rejected
 from rankspace.store.integrity import Damage
 from rankspace.store.store import Store
+from tests.store.kept import segments
 
 
 def fill(store: Store) -> None:
@@ -35,8 +36,7 @@ def test_damage_is_named_set_aside_and_leaves_a_tombstone(store: Store) -> None:
     before = store.log.get("s")
     with store._database.write() as connection:
         connection.execute(text("UPDATE records SET event_time_us = 5 WHERE sample_id = 'id-2'"))
-    (blob,) = store.blobs.names()
-    path = store.config.folder / "blobs" / blob[:2] / blob
+    (path,) = segments(store.config.folder / "blobs")
     path.write_bytes(b"noise" * 20)
     found = list(store.integrity.check())
     assert [(damage.stream, damage.offset) for damage in found] == [("s", 2), ("s", 6)]
@@ -58,7 +58,8 @@ def test_damage_is_named_set_aside_and_leaves_a_tombstone(store: Store) -> None:
 
 def test_a_missing_blob_is_corrupt_and_names_its_offset(store: Store) -> None:
     fill(store)
-    store.blobs.remove(list(store.blobs.names()))
+    (path,) = segments(store.config.folder / "blobs")
+    path.unlink()
     with pytest.raises(Corrupt, match="offset 6"):
         list(store.log.records("s"))
     assert [damage.offset for damage in store.integrity.check()] == [6]

@@ -23,6 +23,7 @@ from rankspace.media.sample import Part, Sample
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Appended, Rejected
 from rankspace.store.store import Store
+from tests.store.kept import segments
 from tests.strategies import samples
 
 
@@ -239,8 +240,8 @@ def test_changed_bytes_are_noticed(sqlite: StoreConfig) -> None:
     with Store.open(sqlite) as store:
         with pytest.raises(Corrupt, match="offset 0"):
             list(store.log.read("s"))
-        (blob,) = store.blobs.names()
-        (sqlite.folder / "blobs" / blob[:2] / blob).write_bytes(b"9" * 100)
+        (path,) = segments(sqlite.folder / "blobs")
+        path.write_bytes(b"9" * 100)
         with pytest.raises(Corrupt):
             list(store.log.read("s", 1))
 
