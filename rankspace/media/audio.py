@@ -23,6 +23,7 @@ from rankspace.media.libav import opened, planes
 from rankspace.media.limits import Limits, bounded
 from rankspace.media.magic import RAW, encoding_of
 from rankspace.media.sample import Part
+from rankspace.media.strip.whole import bare
 
 _BLOCK = 1 << 15
 _SNDFILE = {"wav": ("WAV", "WAVEX"), "ogg": ("OGG",)}
@@ -104,6 +105,8 @@ def _sound(part: Part, limits: Limits) -> Iterator[tuple[str, Sound]]:
 def _opened(part: Part, encoding: str, limits: Limits) -> AbstractContextManager[Sound]:
     if encoding in RAW:
         return _raw(part, limits)
+    if encoding == "mp3":  # FFmpeg takes what is at its end for frames
+        return _libav(bare(part.data, encoding), encoding)
     return (_sndfile if encoding in _SNDFILE else _libav)(part.data, encoding)
 
 

@@ -4,7 +4,7 @@ The size is read here from the header, before Pillow (which may allocate on open
 only the four decoders named here can run. The turn that EXIF asks for is applied, alpha is laid on
 white, 16 bits become 8, an animation gives its first frame. Colour profiles and gamma are ignored.
 
-Source: PNG (W3C) 5.3 and 11.2; JPEG (ITU-T T.81) B.1; WebP (RFC 9649) 2; GIF89a 18; EXIF 2.3 4.6.
+Source: PNG (W3C) 5.3 and 11.2; JPEG (ITU-T T.81) B.1; WebP (RFC 9649) 2; GIF89a 18.
 """
 
 import struct
@@ -27,6 +27,8 @@ from rankspace.media.clip import Pixels, Probe
 from rankspace.media.limits import Limits, bounded
 from rankspace.media.magic import encoding_of
 from rankspace.media.sample import Part
+from rankspace.media.strip.exif import orientation
+from rankspace.media.strip.whole import bare, stripped
 
 _OPENERS: Mapping[str, Callable[[BytesIO], ImageFile]] = MappingProxyType(
     {"png": PngImageFile, "jpeg": JpegImageFile, "webp": WebPImageFile, "gif": GifImageFile}
@@ -47,7 +49,6 @@ _BOMB = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
-_ORIENTATION = 0x0112
 _SEGMENTS_MAX = 10_000
 """Steps to the size of a jpeg; a real one takes some ten. It may hold millions of empty ones."""
 
@@ -67,14 +68,15 @@ def probe(part: Part, limits: Limits) -> Probe:
 def decode(part: Part, limits: Limits) -> Pixels:
     """The picture as uint8 [H, W, 3]. Raises MalformedMedia or LimitExceeded."""
     encoding = probe(part, limits).encoding
-    if encoding == "png":
-        _check_png(part.data)
+    # Pillow sees no metadata, which it would read and, in a png, mix up with what it knows of the
+    # picture. Of a png checksums hold and the end is there, both of which it would forgive.
+    data = (stripped if encoding == "png" else bare)(part.data, encoding)
     try:
-        with _OPENERS[encoding](BytesIO(part.data)) as image:
+        with _OPENERS[encoding](BytesIO(data)) as image:
             # The file may hold another size than the header told us, and nothing is allocated yet.
             _check_size(*image.size, limits)
             image.load()
-            turn = _orientation(image.info.get("exif", b""))
+            turn = orientation(image.info.get("exif", b""))
             return np.ascontiguousarray(_TURNS[turn](_rgb(image)))
     except _BOMB as error:
         most = limits.image_pixels_max
@@ -135,39 +137,6 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 _SIZES: Mapping[str, Callable[[bytes], tuple[int, int]]] = MappingProxyType(
     {"png": _png_size, "jpeg": _jpeg_size, "webp": _webp_size, "gif": _gif_size}
 )
-
-
-def _check_png(data: bytes) -> None:
-    """Every critical chunk holds its CRC and the end is there; Pillow forgives both in pixels."""
-    at = 8
-    while at + 12 <= len(data):
-        size, name = struct.unpack_from(">I4s", data, at)
-        body = memoryview(data)[at + 4 : at + 8 + size]
-        critical = not name[0] & 0x20
-        if critical and data[at + 8 + size : at + 12 + size] != zlib.crc32(body).to_bytes(4, "big"):
-            raise MalformedMedia("the png is damaged: a checksum does not hold", "data")
-        if name == b"IEND":
-            return
-        at += 12 + size
-    raise MalformedMedia("the png is cut short: its end is missing", "data")
-
-
-def _orientation(exif: bytes) -> int:
-    """1 to 8; 1 (upright) where EXIF is missing or broken, for it is only decoration."""
-    tiff = exif.removeprefix(b"Exif\0\0")
-    order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(order + "I", tiff, 4)
-        (count,) = struct.unpack_from(order + "H", tiff, start)
-        for at in range(start + 2, start + 2 + 12 * count, 12):
-            tag, value = struct.unpack_from(order + "H6xH", tiff, at)
-            if tag == _ORIENTATION:
-                return value if value in _TURNS else 1
-    except struct.error:
-        return 1
-    return 1
 
 
 _TURNS: Mapping[int, Callable[[Pixels], Pixels]] = MappingProxyType(

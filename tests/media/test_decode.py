@@ -8,6 +8,7 @@ import tarfile
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from rankspace.media import decode, encode
 from rankspace.media.limits import Limits
 from rankspace.media.probe import probe
 from rankspace.media.sample import Modality, Part
+from rankspace.media.strip.whole import strip
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("RANKSPACE_DATA", ROOT.parent / "shared" / "data"))
@@ -198,6 +200,8 @@ def test_every_collected_bad_input_ends_well(tmp_path: Path) -> None:
         start = time.perf_counter()
         part = Part(KINDS.get(path.suffix, "image"), path.read_bytes())
         ends[str(path.relative_to(tmp_path))] = outcome(part)
+        with suppress(InvalidInput):
+            assert strip(bare := strip(part)) == bare
         assert time.perf_counter() - start < 5, path.name
     assert len(ends) > 1_700
     assert {ends[f"H_generated/files/{name}"] for name in FINE} == {"decoded"}
