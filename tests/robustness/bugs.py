@@ -30,6 +30,9 @@ class Bug:
     faults: str
     """Those of `faults.py` that bring it out ("": clients alone do), "damage": of files at rest."""
 
+    casts: str = "streams"
+    """Those of `cast.py` that meet it."""
+
 
 @dataclass(frozen=True)
 class Catch:
@@ -72,9 +75,11 @@ def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
         "1",
         "--keep",
         str(folder / "kept"),
+        "--tree",
+        str(folder),
     ]
     done = subprocess.run(
-        [*command, *options, "--faults", bug.faults or "none", "--tree", str(folder)],
+        [*command, *options, "--faults", bug.faults or "none", "--casts", bug.casts],
         cwd=folder,
         env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
         capture_output=True,

@@ -4,8 +4,6 @@ What is refused in the call or as the status with a reason has had no effect. Wh
 (a connection that broke, a deadline, a fault of the server's own) is unknown: it may have had.
 """
 
-import asyncio
-from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +11,11 @@ import grpc
 
 from rankspace.client.failures import failure
 from rankspace.store.entries import Rejected
+from rankspace.store.retention import EXPIRED
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.ingestion_pb2_grpc import IngestionServiceStub
-from rankspace.wire.ingestion import Filter, read_stored, write_batch, write_filter
-from tests.robustness.contents import key, key_of, sample
+from rankspace.wire.ingestion import Filter, read_stored, write_filter
+from tests.robustness.contents import key, key_of
 from tests.robustness.history import Kind, Operation, Recorder, now
 
 PATIENCE_S = 8.0
@@ -29,8 +28,17 @@ OPTIONS = (
 EVERYTHING = write_filter(Filter(rejected=True))
 
 
+ERA = "#"
+"""A stream that was made anew has a name of its own in histories: the name, this, and a number."""
+
+
 class Ended(Exception):
     """The call is over, whatever the reason."""
+
+
+def wire_name(stream: str) -> str:
+    """The name of a stream on the wire."""
+    return f"streams/{stream.split(ERA)[0]}"
 
 
 @dataclass
@@ -59,12 +67,13 @@ class Caller:
         if isinstance(error, grpc.aio.AioRpcError):
             reason = failure(error).reason()
         # A batch that was on its way when its call ended may have been stored all the same.
-        outcome = "refused" if reason in REFUSALS and kind != "append" else "unknown"
+        sent = kind in ("append", "piece")
+        outcome = "refused" if reason in REFUSALS and not sent else "unknown"
         self.note(kind, stream, invoked, outcome=outcome, reason=reason, **said)
 
     async def figures(self, kind: Kind, stream: str) -> bool:
         """Look at a stream, or finalize it; whether there was an answer."""
-        began, name = now(), f"streams/{stream}"
+        began, name = now(), wire_name(stream)
         try:
             if kind == "finalize":
                 request = pb.FinalizeStreamRequest(name=name)
@@ -77,9 +86,15 @@ class Caller:
             self.ended(error, kind, stream, began)
             return False
         found = answer.stream
-        closed = found.state == pb.STREAM_STATE_FINALIZED
         self.note(
-            kind, stream, began, next=found.next_offset, finalized=closed, digest=found.digest
+            kind,
+            stream,
+            began,
+            next=found.next_offset,
+            finalized=found.state == pb.STREAM_STATE_FINALIZED,
+            digest=found.digest,
+            first_kept=found.first_kept,
+            kept_bytes=found.kept_bytes,
         )
         return True
 
@@ -88,7 +103,7 @@ class Caller:
     ) -> tuple[int, bool]:
         """Read, or follow for a while; where it came to and whether to the end."""
         request = pb.ReadSamplesRequest(
-            stream=f"streams/{stream}", offset=offset, limit=limit, follow=bool(follow_s)
+            stream=wire_name(stream), offset=offset, limit=limit, follow=bool(follow_s)
         )
         request.filter.CopyFrom(EVERYTHING)
         reading = Reading(self, stream, offset, limit)
@@ -113,6 +128,7 @@ class Reading:
     def __init__(self, caller: Caller, stream: str, offset: int, limit: int) -> None:
         self._caller, self._stream, self._limit = caller, stream, limit
         self._began, self._start, self._keys = now(), offset, list[str]()
+        self._expired: list[int] = []
 
     @property
     def at(self) -> int:
@@ -123,17 +139,21 @@ class Reading:
         """Hear of more samples; one at another offset than the next is noted as no sample."""
         for message in response.samples:
             offset, entry = read_stored(message)
-            there = isinstance(entry, Rejected)
-            found = key_of(entry.sample_id) if there else key(entry)  # type: ignore[arg-type]
+            if isinstance(entry, Rejected):
+                found = key_of(entry.sample_id)
+                self._expired += [offset] if entry.reason == EXPIRED else []
+            else:
+                found = key(entry)
             self._keys.append(found if offset == self.at else f"at {offset}")
 
     def tell(self, whole: bool) -> None:
         """Write what has been seen; a read that follows goes on from there."""
         stop = self.at if self._keys else -1
         said = {"offset": self._start, "limit": self._limit, "keys": tuple(self._keys)}
+        said["expired"] = tuple(self._expired)
         self._caller.note("read", self._stream, self._began, next=stop, whole=whole, **said)
         if not whole:
-            self._start, self._keys = self.at, []
+            self._start, self._keys, self._expired = self.at, [], []
 
     def broke(self, error: Exception | None) -> int:
         """Write what was seen before the call ended."""
@@ -142,99 +162,3 @@ class Reading:
         if error is not None:
             self._caller.ended(error, "read", self._stream, self._began, offset=self._start)
         return self.at
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A batch on its way."""
-
-    began: int
-    offset: int | None
-    keys: tuple[str, ...]
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """What the history says of the request."""
-        return {"offset": self.offset, "keys": self.keys}
-
-
-class Appending:
-    """One AppendSamples call: send any number of batches, hear the answers in their order."""
-
-    def __init__(self, caller: Caller, stream: str) -> None:
-        self._caller, self._stream = caller, stream
-        self._call: Any = caller.stub.AppendSamples(wait_for_ready=False)
-        self._sent: deque[Batch] = deque()
-        self._epoch = 0
-
-    async def open(self, epoch: int = 0, take_over: bool = False) -> tuple[int, int]:
-        """Set up; the next offset and the epoch to write with. Raises Ended."""
-        began, claims = now(), bool(epoch or take_over)
-        kind: Kind = "claim" if claims else "look"
-        setup = pb.AppendSetup(
-            stream=f"streams/{self._stream}", writer_epoch=epoch, take_over=take_over
-        )
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._call.write(pb.AppendSamplesRequest(setup=setup))
-                answer = await self._call.read()
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
-            self._caller.ended(error, kind, self._stream, began, asked=epoch)
-            raise Ended from error
-        if answer is grpc.aio.EOF:
-            self._caller.ended(await self._why(), kind, self._stream, began, asked=epoch)
-            raise Ended
-        ack = answer.setup_ack
-        if claims:
-            self._epoch = ack.writer_epoch
-            said = {"epoch": ack.writer_epoch, "asked": epoch, "next": ack.next_offset}
-            self._caller.note("claim", self._stream, began, **said)
-        return ack.next_offset, ack.writer_epoch if claims else 0
-
-    async def send(self, offset: int | None, names: list[str]) -> None:
-        """Send a batch. Raises Ended."""
-        batch = Batch(now(), offset, tuple(map(key_of, names)))
-        self._sent.append(batch)
-        try:
-            async with asyncio.timeout(PATIENCE_S):
-                message = write_batch(map(sample, names), offset)
-                await self._call.write(pb.AppendSamplesRequest(batch=message))
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
-            raise Ended from error
-
-    async def hear(self) -> int:
-        """Hear the answer to the oldest batch; the next offset it tells. Raises Ended."""
-        answer: Any = None
-        while answer is None or answer.WhichOneof("response") in ("credits", "go_away"):
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    answer = await self._call.read()
-            except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
-                raise Ended from error
-            if answer is grpc.aio.EOF:
-                raise Ended
-        batch, told = self._sent.popleft(), {"epoch": self._epoch, "next": answer.next_offset}
-        if answer.HasField("error"):
-            known = "unknown" if answer.error.reason == "UNREACHABLE" else "refused"
-            told |= {"outcome": known, "reason": answer.error.reason}
-        else:
-            result = answer.result
-            told |= {"first": result.offset, "duplicate": result.duplicate}
-        self._caller.note("append", self._stream, batch.began, **batch.said, **told)
-        return answer.next_offset
-
-    async def close(self) -> None:
-        """Hang up; what was not answered is unknown."""
-        for batch in self._sent:
-            why = await self._why() if self._call.done() else TimeoutError()
-            self._caller.ended(
-                why, "append", self._stream, batch.began, epoch=self._epoch, **batch.said
-            )
-        self._sent.clear()
-        self._call.cancel()
-
-    async def _why(self) -> Exception:
-        """What the call ended with."""
-        code, details = await self._call.code(), await self._call.details()
-        trailing = await self._call.trailing_metadata()
-        return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailing, details)

@@ -8,24 +8,22 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Coroutine
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from rankspace.v1 import ingestion_pb2 as pb
 from tests.postgres import Postgres
-from tests.robustness import clients
 from tests.robustness.calls import Caller
+from tests.robustness.cast import CASTS, Cast, settings
 from tests.robustness.checker import violations
 from tests.robustness.damage import tried
+from tests.robustness.evidence import NEVER
 from tests.robustness.faults import FAULTS, POSSIBLE, Front, System
 from tests.robustness.history import Recorder
+from tests.robustness.keepers import listed
+from tests.robustness.laws_keeping import RETAINED
 from tests.robustness.powercut import COMPILER, Disk
-from tests.robustness.proxy import Proxy
 from tests.robustness.server import TREE, Gone, Server
 
-STREAMS = ("twins", "rivals", "plain", "sdk", "closed")
 SETTLES_WITHIN_S = 20
 LATE_S = 4.0
 """Longest wait for appends before the next fault."""
@@ -42,6 +40,9 @@ class Plan:
     seconds: float = 5.0
     faults: tuple[str, ...] = POSSIBLE
     """Those of `faults.py`; "damage" damages copies of the store in the end."""
+
+    casts: tuple[str, ...] = CASTS
+    """Those of `cast.py`."""
 
     tree: Path = TREE
     damages: int = 30
@@ -68,12 +69,12 @@ async def campaign(plan: Plan) -> Report:
     began = time.monotonic()
     plan.folder.mkdir(parents=True, exist_ok=True)
     recorder = Recorder(plan.folder / "history.jsonl")
-    system = _system(plan)
+    system = _system(plan, recorder)
     wrong: list[str] = []
     try:
         await system.start()
-        await _clients_and_faults(plan, system, recorder)
-        await _last_look(system, recorder)
+        cast = await _clients_and_faults(plan, system, recorder)
+        await _last_look(system, recorder, cast)
     except Gone as error:
         wrong.append(f"the server does not start: {str(error).splitlines()[-1:]}")
     finally:
@@ -89,31 +90,33 @@ async def campaign(plan: Plan) -> Report:
     return Report(plan, wrong, system.done, recorder.counts(), samples, seconds)
 
 
-def _system(plan: Plan) -> System:
+def _system(plan: Plan, recorder: Recorder) -> System:
     disk, data = None, plan.folder / "data"
-    environment: dict[str, str] = {}
+    environment = settings(plan.casts)
     if plan.postgres is not None:
         environment["RANKSPACE_STORE__URL"] = plan.postgres.fresh()
     elif COMPILER:  # whatever the faults: its slow syncs make rare moments long
         disk = Disk(data, plan.folder / "disk", plan.seed)
         environment |= disk.environment
     fronts = [
-        Front(Server(plan.folder / f"server{at}", data, plan.tree, environment), Proxy())
+        Front(Server(plan.folder / f"server{at}", data, plan.tree, environment))
         for at in range(1 if plan.postgres is None else 2)
     ]
-    return System(fronts, random.Random(plan.seed), disk, plan.postgres)
+    return System(fronts, random.Random(plan.seed), recorder, disk, plan.postgres)
 
 
-async def _clients_and_faults(plan: Plan, system: System, recorder: Recorder) -> None:
+async def _clients_and_faults(plan: Plan, system: System, recorder: Recorder) -> Cast:
     callers: list[Caller] = []
 
     def caller(name: str) -> Caller:
         front = system.fronts[len(callers) % len(system.fronts)]
-        callers.append(Caller(name, front.proxy.port, recorder))
+        proxy = front.aside if name.startswith("loose") else front.proxy
+        callers.append(Caller(name, proxy.port, recorder))
         return callers[-1]
 
-    await _create(caller("maker"))
-    work = [asyncio.create_task(one) for one in _work(plan, caller)]
+    cast = Cast(plan.casts, plan.seed, plan.seconds, caller)
+    await cast.create(caller("maker"))
+    work = [asyncio.create_task(one) for one in cast.work()]
     try:
         await _faults(plan, system, recorder, work)
     finally:
@@ -122,13 +125,15 @@ async def _clients_and_faults(plan: Plan, system: System, recorder: Recorder) ->
         await asyncio.gather(*work, return_exceptions=True)
         for one in callers:
             await one.close()
+    return cast
 
 
 async def _faults(
     plan: Plan, system: System, recorder: Recorder, work: list[asyncio.Task[None]]
 ) -> None:
     """One fault after the other, each when some appends have been stored since the last one."""
-    until = time.monotonic() + plan.seconds
+    began = time.monotonic()
+    until = began + plan.seconds
     faults = [name for name in plan.faults if name in FAULTS]
     if not faults and "damage" in plan.faults:
         faults = ["terminate"]  # so that the log has been brought into the database once
@@ -137,6 +142,8 @@ async def _faults(
         await asyncio.sleep(system.moment())
         while recorder.stored < wanted and time.monotonic() < late:  # noqa: ASYNC110 - no event
             await asyncio.sleep(0.02)
+        if time.monotonic() > began + plan.seconds / 2:
+            system.set(settings(plan.casts, lenient=True))
         if faults:
             await system.inject(system.chance.choice(faults))
         for task in work:
@@ -144,46 +151,16 @@ async def _faults(
                 task.result()  # a client of ours that broke is no finding
 
 
-def _work(plan: Plan, caller: Any) -> list[Coroutine[Any, Any, None]]:
-    def chance(name: str) -> random.Random:
-        return random.Random(f"{plan.seed} {name}")
-
-    def twin(name: str, stream: str) -> Coroutine[Any, Any, None]:
-        cut = clients.twin(stream, chance(name))
-        return clients.write(caller(name), stream, cut, chance(f"{name} calls"))
-
-    def own(name: str, stream: str, places: bool) -> Coroutine[Any, Any, None]:
-        cut = clients.own(name, chance(name), places)
-        return clients.write(caller(name), stream, cut, chance(f"{name} calls"))
-
-    return [
-        *(twin(f"twin{number}", "twins") for number in range(3)),
-        *(twin(f"closing{number}", "closed") for number in range(2)),
-        *(own(f"rival{number}", "rivals", True) for number in range(3)),
-        own("guest", "rivals", True),
-        *(own(f"plain{number}", "plain", False) for number in range(2)),
-        clients.use_sdk(caller("sdk"), "sdk", chance("sdk")),
-        *(clients.read(caller(f"reader{at}"), [*STREAMS], chance(f"reader{at}")) for at in (0, 1)),
-        clients.close_midway(caller("closer"), "closed", plan.seconds * 0.6),
-    ]
-
-
-async def _create(caller: Caller) -> None:
-    for stream in STREAMS:
-        await caller.stub.CreateStream(pb.CreateStreamRequest(stream_id=stream))
-
-
-async def _last_look(system: System, recorder: Recorder) -> None:
+async def _last_look(system: System, recorder: Recorder, cast: Cast) -> None:
     """Start the server once more and read everything, directly."""
     for front in system.fronts:
         front.server.kill()
-    if system.disk is not None:
-        system.disk.set()
-        system.disk.cut()
+    system.cut_power()
     await system.fronts[0].start()
     caller = Caller("last", system.fronts[0].server.port, recorder)
     until = time.monotonic() + SETTLES_WITHIN_S
-    for stream in STREAMS:
+    await _expired(caller, [name for name in cast.streams if name in RETAINED], until)
+    for stream in [*cast.streams, *cast.eras]:
         whole = final = False
         while not whole and not final:
             final = time.monotonic() > until
@@ -192,4 +169,16 @@ async def _last_look(system: System, recorder: Recorder) -> None:
             if not whole:
                 final |= recorder.operations[-1].reason != "UNREACHABLE"
                 await asyncio.sleep(0.5)
+        if stream == "kept" and whole:
+            await listed(caller, stream)
     await caller.close()
+
+
+async def _expired(caller: Caller, streams: list[str], until: float) -> None:
+    """Wait for what is not to be kept to go."""
+    for stream in streams:
+        kept = NEVER
+        while kept > RETAINED[stream][1] and time.monotonic() < until:
+            if await caller.figures("look", stream):
+                kept = caller.recorder.operations[-1].kept_bytes
+            await asyncio.sleep(0.2)

@@ -11,19 +11,35 @@ where checking is NP-complete): the last whole read is the log, and each law is 
     closed     a finalized stream neither grows nor says that it is open
     refusals   a refusal has its reason in the history
     digest     the digest is the one of the content
+
+Media that grow, what a stream keeps and what is acknowledged before it is on the disk have laws of
+their own: `laws_growing.py`, `laws_keeping.py`, `laws_written.py`.
 """
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from tests.robustness.calls import ERA
 from tests.robustness.evidence import Evidence, exact, shown
 from tests.robustness.history import Operation, by_stream
+from tests.robustness.laws_growing import grown, other, there, whole
+from tests.robustness.laws_keeping import rejected, retained
+from tests.robustness.laws_written import LOOSE, written
 
 EXPECTED = frozenset(
     {"OFFSET_GAP", "CONTENT_CONFLICT", "FENCED", "STREAM_FINALIZED", "OVERLOADED"}
-    | {"UNREACHABLE", "CANCELLED"}
+    | {"UNREACHABLE", "CANCELLED", ""}
 )
 """Reasons that a history may hold when nothing at rest was damaged."""
+
+MISSING = frozenset({"NOT_FOUND", "REFUSED"})
+"""The same of who names media that grow."""
+
+ODD = {"retrier": frozenset({"NOT_FOUND", "LIMIT_EXCEEDED", "INVALID_INPUT", "MALFORMED_MEDIA"})}
+"""The same of clients who ask for what is wrong, or gone by now."""
+
+EVERYTHING = "*"
+"""What happened to all streams at once."""
 
 
 def violations(history: Iterable[Operation], tolerated: frozenset[str] = frozenset()) -> list[str]:
@@ -31,14 +47,40 @@ def violations(history: Iterable[Operation], tolerated: frozenset[str] = frozens
 
     `tolerated` are reasons, beside `EXPECTED`, that the faults of this history explain.
     """
-    found = []
-    for stream, operations in by_stream(history).items():
-        evidence = Evidence(operations)
+    streams = by_stream(history)
+    cuts = streams.pop(EVERYTHING, [])
+    synced = [one.invoked for found in streams.values() for one in found if _synced(one)]
+    wrong = []
+    for stream, operations in streams.items():
+        evidence = Evidence([*_late(streams, stream), *operations])
         laws = LAWS if evidence.ends_with_a_read else (read_in_the_end,)
-        found += [f"{stream}: {law.__name__}: {what}" for law in laws for what in law(evidence)]
-        odd = {one.reason for one in operations} - EXPECTED - tolerated - {""}
-        found += [f"{stream}: unexpected: {reason}" for reason in sorted(odd)]
-    return found
+        if stream == LOOSE and evidence.ends_with_a_read:
+            found = written(operations, cuts, sorted(synced))
+            wrong += [f"{stream}: written: {what}" for what in found]
+        else:
+            wrong += [f"{stream}: {law.__name__}: {what}" for law in laws for what in law(evidence)]
+        odd = {one.reason for one in operations if one.reason not in _reasons(one)} - tolerated
+        wrong += [f"{stream}: unexpected: {reason}" for reason in sorted(odd)]
+    return wrong
+
+
+def _synced(one: Operation) -> bool:
+    return one.outcome == "ok" and one.durability == "synced" and not one.duplicate
+
+
+def _late(streams: dict[str, list[Operation]], stream: str) -> Iterator[Operation]:
+    """Batches to the streams that had this name before, which may come late."""
+    name, _, era = stream.partition(ERA)
+    for before in range(int(era or 0)):
+        for one in streams.get(f"{name}{ERA}{before}", ()):
+            if one.kind == "append" and one.outcome == "unknown":
+                yield one
+
+
+def _reasons(one: Operation) -> frozenset[str]:
+    """What may have become of an operation."""
+    named = MISSING if one.media else frozenset[str]()
+    return EXPECTED | named | ODD.get(one.client, frozenset())
 
 
 def read_in_the_end(evidence: Evidence) -> Iterator[str]:
@@ -205,6 +247,7 @@ def _brief(one: Operation) -> str:
 
 LAWS: Sequence[Callable[[Evidence], Iterator[str]]] = (
     placed, explained, seen, recent, fenced, closed, refusals, digest,
+    whole, grown, other, there, rejected, retained,
 )  # fmt: skip
 REASONS: dict[str, Callable[[Evidence, Operation], bool]] = {
     "OFFSET_GAP": _gap,

@@ -5,13 +5,14 @@
     plain    append at the end, wherever that is
     sdk      appends and reads with the SDK, which goes on by itself
     readers  look, read and follow
+    echo     what the network delivers late, twice or out of order
 
 A twin's sample is told by its stream and offset alone, so all of them agree on what goes where.
 """
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from itertools import count
 
 from rankspace.client import AsyncClient
@@ -19,8 +20,9 @@ from rankspace.client.appending import AppendSummary
 from rankspace.errors import RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.entries import Rejected
-from tests.robustness.calls import Appending, Caller, Ended
-from tests.robustness.contents import KINDS, key, key_of, sample
+from tests.robustness.appending import Appending
+from tests.robustness.calls import Caller, Ended
+from tests.robustness.contents import KINDS, key, key_of, sample, twin_name
 from tests.robustness.history import now
 
 Chance = random.Random
@@ -28,13 +30,11 @@ Cutting = tuple[int | None, list[str]]
 """A batch to send: its offset and the names of its samples."""
 
 
-def twin_name(stream: str, offset: int) -> str:
-    """What lies at this offset of a stream that twins write."""
-    return f"{stream}.{offset}.{random.Random(f'{stream}.{offset}').choice(KINDS)}"
+def twin(stream: str, chance: Chance, honest: bool = False) -> Callable[[int], Cutting]:
+    """Cuts batches of what every twin writes, mostly where it has come to.
 
-
-def twin(stream: str, chance: Chance) -> Callable[[int], Cutting]:
-    """Cuts batches of what every twin writes, mostly where it has come to."""
+    An honest one never sends other content: where a stream may lose its end, it could be taken.
+    """
 
     def cut(at: int) -> Cutting:
         how, length = chance.random(), chance.randint(1, 6)
@@ -43,7 +43,7 @@ def twin(stream: str, chance: Chance) -> Callable[[int], Cutting]:
         elif how < 0.26:
             at += chance.randint(1, 3)  # a gap, or ahead of another twin
         names = [twin_name(stream, offset) for offset in range(at, at + length)]
-        if how > 0.95 and at > length:  # other content where there is some already
+        if how > 0.95 and at > length and not honest:  # other content where there is some already
             at -= length
             names[0] = f"{stream}.other.{chance.getrandbits(32)}.t"
         return at, names
@@ -51,25 +51,31 @@ def twin(stream: str, chance: Chance) -> Callable[[int], Cutting]:
     return cut
 
 
-def own(writer: str, chance: Chance, places: bool) -> Callable[[int], Cutting]:
+def own(writer: str, chance: Chance, places: bool, kinds: str = KINDS) -> Callable[[int], Cutting]:
     """Cuts batches of samples that nobody else writes; `places`: with their offset."""
     numbers = count()
 
     def cut(at: int) -> Cutting:
         names = [
-            f"{writer}.{next(numbers)}.{chance.choice(KINDS)}" for _ in range(chance.randint(1, 5))
+            f"{writer}.{next(numbers)}.{chance.choice(kinds)}" for _ in range(chance.randint(1, 5))
         ]
         return at if places else None, names
 
     return cut
 
 
-async def write(caller: Caller, stream: str, cut: Callable[[int], Cutting], chance: Chance) -> None:
+async def write(
+    caller: Caller,
+    stream: str,
+    cut: Callable[[int], Cutting],
+    chance: Chance,
+    durabilities: Sequence[int] = (0,),
+) -> None:
     """Write over one call after the other, for ever; some of them take the stream over."""
     claims = caller.name.startswith("rival")
     epoch = 0
     while True:
-        appending = Appending(caller, stream)
+        appending = Appending(caller, stream, chance.choice(durabilities))
         try:
             takes = claims and chance.random() < 0.3
             at, epoch = await appending.open(0 if takes else epoch, takes)
@@ -116,6 +122,42 @@ async def read(caller: Caller, streams: list[str], chance: Chance) -> None:
         else:
             known[stream], _ = await caller.read(stream, start, 0, follow_s=0.5 + chance.random())
         await asyncio.sleep(0.02 + chance.random() * 0.05)
+
+
+async def follow(caller: Caller, stream: str) -> None:
+    """Follow a stream from its beginning, for ever; where a call ends, another goes on."""
+    at = 0
+    while True:
+        at, _ = await caller.read(stream, at, follow_s=60)
+        await asyncio.sleep(0.1)
+
+
+async def echo(caller: Caller, chance: Chance) -> None:
+    """Deliver batches of others once more, later and in any order, for ever.
+
+    Within a connection nothing can be reordered, but a network may deliver what was sent over one
+    connection after what was sent over the next: a batch that was given up, that of a writer whose
+    epoch is over, a whole call again.
+    """
+    while True:
+        await asyncio.sleep(0.05 + chance.random() * 0.3)
+        sent = list(caller.recorder.sent)
+        if not sent:
+            continue
+        one = chance.choice(sent)
+        same = [past for past in sent if (past.stream, past.epoch) == (one.stream, one.epoch)]
+        some = chance.sample(same, min(len(same), chance.randint(1, 5)))
+        appending = Appending(caller, one.stream)
+        try:
+            await appending.open(one.epoch)
+            for past in some:
+                await appending.send(past.offset, past.names)
+            for _ in some:
+                await appending.hear()
+        except Ended:
+            await asyncio.sleep(0.1)
+        finally:
+            await appending.close()
 
 
 async def close_midway(caller: Caller, stream: str, after_s: float) -> None:

@@ -6,13 +6,15 @@ after it (`least`), and no longer than the end before (`first_seen`).
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from typing import Any, TypeVar, cast
 
 from tests.robustness.contents import digests
 from tests.robustness.history import Operation
 
 NEVER = 1 << 62
+Found = TypeVar("Found")
 
 
 class Evidence:
@@ -20,12 +22,19 @@ class Evidence:
 
     def __init__(self, operations: Sequence[Operation]) -> None:
         self.operations = operations
+        self._found: dict[Any, Any] = {}
         self.appends = [one for one in operations if one.kind == "append"]
         self.reads = [one for one in operations if one.kind == "read"]
         self.claims = [one for one in operations if one.kind == "claim"]
-        self._lengths = _rising((one.returned, shown(one)) for one in operations)
+        self._lengths = rising((one.returned, shown(one)) for one in operations)
         claims = ((one.returned, one.epoch) for one in self.claims if one.outcome == "ok")
-        self._epochs = _rising(claims)
+        self._epochs = rising(claims)
+
+    def cached(self, find: Callable[["Evidence"], Found]) -> Found:
+        """What this finds, which is looked for once."""
+        if find not in self._found:
+            self._found[find] = find(self)
+        return cast(Found, self._found[find])
 
     @property
     def ends_with_a_read(self) -> bool:
@@ -41,11 +50,11 @@ class Evidence:
 
     def least(self, time: int) -> int:
         """How long the stream was at least, for all who asked after this time."""
-        return _at(self._lengths, time)
+        return at_time(self._lengths, time)
 
     def newest(self, time: int) -> int:
         """The highest epoch that was given before this time."""
-        return _at(self._epochs, time)
+        return at_time(self._epochs, time)
 
     def first_seen(self, length: int) -> int:
         """When the stream was first known to be as long."""
@@ -91,7 +100,7 @@ def exact(operation: Operation) -> bool:
     return operation.next >= 0 and (whole or operation.kind != "read")
 
 
-def _rising(facts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+def rising(facts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Facts in the order of time, only those that are higher than all before."""
     kept: list[tuple[int, int]] = []
     for time, value in sorted(facts):
@@ -100,6 +109,7 @@ def _rising(facts: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     return kept
 
 
-def _at(facts: Sequence[tuple[int, int]], time: int) -> int:
+def at_time(facts: Sequence[tuple[int, int]], time: int) -> int:
+    """The highest value of rising facts that was known before this time."""
     at = bisect_right(facts, time, key=lambda pair: pair[0])
     return facts[at - 1][1] if at else 0

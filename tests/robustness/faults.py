@@ -12,10 +12,13 @@ import asyncio
 import random
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.postgres import Postgres
+from tests.robustness.cast import STRICT
+from tests.robustness.checker import EVERYTHING
+from tests.robustness.history import Operation, Recorder, now
 from tests.robustness.powercut import COMPILER, Disk
 from tests.robustness.proxy import Proxy
 from tests.robustness.server import Server
@@ -26,12 +29,14 @@ class Front:
     """A server and the network before it."""
 
     server: Server
-    proxy: Proxy
+    proxy: Proxy = field(default_factory=Proxy)
+    aside: Proxy = field(default_factory=Proxy)
+    """Another way to it, on which nothing is ever hurt."""
 
     async def start(self) -> None:
         """Start the server and lead the network to it."""
         await self.server.start()
-        self.proxy.target = self.server.port
+        self.proxy.target = self.aside.target = self.server.port
 
 
 @dataclass
@@ -40,6 +45,7 @@ class System:
 
     fronts: list[Front]
     chance: random.Random
+    recorder: Recorder
     disk: Disk | None = None
     postgres: Postgres | None = None
     done: Counter[str] = field(default_factory=Counter)
@@ -48,13 +54,33 @@ class System:
         """Start everything."""
         for front in self.fronts:
             await front.proxy.start()
+            await front.aside.start()
             await front.start()
 
     async def close(self) -> None:
         """Stop everything."""
         for front in self.fronts:
             await front.proxy.close()
+            await front.aside.close()
             front.server.kill()
+
+    def set(self, environment: Mapping[str, str]) -> None:
+        """What the servers are set to when they start again."""
+        for front in self.fronts:
+            for name in STRICT.keys() - environment.keys():
+                front.server.environment.pop(name, None)
+
+    def cut_power(self) -> None:
+        """What was not synced is lost, or part of it, where there is a disk; no server may run."""
+        if self.disk is not None:
+            self.disk.set()
+            began = now()
+            self.disk.cut()
+            self.note_cut(began)
+
+    def note_cut(self, began: int) -> None:
+        """From `began` until now something was lost that was not on the disk."""
+        self.recorder.add(Operation("fault", "power", EVERYTHING, began, now()))
 
     @property
     def front(self) -> Front:
@@ -112,9 +138,22 @@ async def lose(system: System) -> None:
 async def power(system: System) -> None:
     """The machine is off at once; what was not synced is lost, or part of it."""
     (front,) = system.fronts
+    began = await _quiet(system)
     front.server.kill()
     _disk(system).cut()
+    system.note_cut(began)
     await front.start()
+
+
+async def _quiet(system: System) -> int:
+    """At times, let only those write whose appends are not synced; the time after that."""
+    if system.chance.random() < 0.5:
+        for front in system.fronts:
+            front.proxy.shut()
+        await asyncio.sleep(system.moment(0.3))
+        for front in system.fronts:
+            front.proxy.cut()
+    return now()
 
 
 async def full(system: System) -> None:
@@ -143,7 +182,10 @@ async def postgres(system: System) -> None:
     """The database stops, cleanly or as in a crash, and comes back."""
     assert system.postgres is not None, "this fault needs a PostgreSQL"
     how = system.chance.choice([signal.SIGINT, signal.SIGQUIT])
+    began = await _quiet(system) if how == signal.SIGQUIT else now()
     await asyncio.to_thread(system.postgres.end, how)
+    if how == signal.SIGQUIT:
+        system.note_cut(began)
     await asyncio.sleep(system.moment(0.3))
     system.postgres.start()  # not in a thread: it would end with the thread that started it
 

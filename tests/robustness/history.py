@@ -7,13 +7,15 @@ the first one, or never.
 
 import json
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Any, Literal, TextIO
 
-Kind = Literal["append", "read", "look", "claim", "finalize"]
+Kind = Literal[
+    "append", "read", "look", "claim", "finalize", "piece", "media", "rejects", "retry", "power"
+]  # fmt: skip
 Outcome = Literal["ok", "refused", "unknown"]
 
 
@@ -57,11 +59,48 @@ class Operation:
 
     finalized: bool = False
     digest: str = ""
+    durability: str = ""
+    """append: what the answer promised."""
+
+    media: tuple[str, ...] = ()
+    """append: the growing media that it names; piece: its own; media: those that are open."""
+
+    step: str = ""
+    """piece: begin, chunk, other (a chunk of other bytes than were sent before), end or abandon."""
+
+    position: int = -1
+    """piece: where its bytes begin in their medium."""
+
+    size: int = 0
+    """piece: how many they are."""
+
+    told: tuple[int, ...] = ()
+    """piece: how far its medium has come by the answer; media: how far each has."""
+
+    refused: tuple[int, ...] = ()
+    """append: offsets that the answer called refused; rejects: those that are kept."""
+
+    expired: tuple[int, ...] = ()
+    """read: offsets of which only a tombstone is left by retention."""
+
+    first_kept: int = -1
+    kept_bytes: int = -1
+    """look: what the stream says of its retention."""
 
 
 def now() -> int:
     """The clock of histories."""
     return time.monotonic_ns()
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A batch that was sent: to which stream, with which epoch, to which offset."""
+
+    stream: str
+    epoch: int
+    offset: int
+    names: tuple[str, ...]
 
 
 @dataclass
@@ -73,7 +112,14 @@ class Recorder:
     stored: int = 0
     """Appends acknowledged so far."""
 
+    sent: deque[Past] = field(default_factory=lambda: deque(maxlen=300))
+    """Batches that may come once more."""
+
     _file: TextIO | None = None
+
+    def remember(self, stream: str, epoch: int, offset: int, names: Sequence[str]) -> None:
+        """A batch with an offset is on its way."""
+        self.sent.append(Past(stream, epoch, offset, tuple(names)))
 
     def add(self, operation: Operation) -> None:
         """Keep one more operation."""
@@ -99,7 +145,11 @@ def load(path: Path) -> Iterator[Operation]:
     with path.open(encoding="utf-8") as lines:
         for line in lines:
             values = json.loads(line)
-            yield Operation(**values | {"keys": tuple(values["keys"])})
+            yield Operation(**{name: _as_it_was(value) for name, value in values.items()})
+
+
+def _as_it_was(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
 def by_stream(history: Iterable[Operation]) -> dict[str, list[Operation]]:

@@ -40,6 +40,11 @@ class Proxy:
             writer.transport.abort()
         self._open()
 
+    def shut(self) -> None:
+        """Let nothing through from now on, until connections are cut."""
+        self._forth.clear()
+        self._back.clear()
+
     async def hold(self, seconds: float) -> None:
         """Let nothing through for a while."""
         self._forth.clear()

@@ -21,6 +21,7 @@ import typer
 from tests.postgres import MISSING, Postgres, binaries, running
 from tests.robustness.bugs import BUGS, hunt
 from tests.robustness.campaign import Plan, Report, campaign
+from tests.robustness.cast import CASTS
 from tests.robustness.faults import FAULTS, POSSIBLE, SHARED
 from tests.robustness.server import TREE
 
@@ -32,6 +33,7 @@ def main(
     seconds: Annotated[float, typer.Option(help="How long campaigns go on.")] = 60.0,
     seed: Annotated[int, typer.Option(help="0: another one at each run.")] = 0,
     faults: Annotated[str, typer.Option(help="Names with commas; empty: all.")] = "",
+    casts: Annotated[str, typer.Option(help="Names with commas; empty: some each time.")] = "",
     tree: Annotated[Path, typer.Option(help="The copy of the product to test.")] = TREE,
     longest: Annotated[float, typer.Option(help="Seconds of one campaign at most.")] = 20.0,
     until_failure: Annotated[bool, typer.Option(help="Stop at the first that fails.")] = False,
@@ -49,7 +51,8 @@ def main(
     reports = []
     with ExitStack() as stack:
         database = stack.enter_context(contextmanager(running)()) if "postgres" in names else None
-        bases = (Plan(folder, seed, longest, tree=tree), database)
+        some = tuple(casts.split(",")) if casts else ()
+        bases = (Plan(folder, seed, longest, casts=some, tree=tree), database)
         for report in _campaigns(seconds, names, bases):
             reports.append(report)
             if until_failure and report.violations:
@@ -73,12 +76,14 @@ def _campaigns(
     while (left := until - time.monotonic()) > 0:
         number = chance.randrange(1 << 31)
         some = tuple(chance.sample(names, chance.randint(1, len(names))))
+        casts = base.casts or tuple(chance.sample(CASTS, chance.randint(1, len(CASTS))))
         shared = database if "postgres" in some else None
         plan = replace(
             base,
             folder=base.folder / str(number),
             seed=number,
             seconds=min(base.seconds, max(1.0, left)),
+            casts=casts,
             faults=tuple(name for name in some if shared is None or name in SHARED),
             postgres=shared,
         )
@@ -105,7 +110,8 @@ def _hunts(folder: Path) -> int:
 def _line(report: Report) -> None:
     done = " ".join(f"{name} {count}" for name, count in sorted(report.faults.items()))
     verdict = f"{len(report.violations)} violations" if report.violations else "kept"
-    typer.echo(f"{report.plan.seed:>10}  {report.seconds:5.1f} s  {verdict}: {done}")
+    who = "+".join(report.plan.casts)
+    typer.echo(f"{report.plan.seed:>10}  {report.seconds:5.1f} s  {verdict}: {who}: {done}")
     for violation in report.violations[:10]:
         typer.echo(f"{'':10}  {violation}")
 

@@ -15,8 +15,11 @@ SETTINGS = {
     # Small, so that a short run meets pages, blobs and polls often.
     "RANKSPACE_STORE__INLINE_BYTES_MAX": "1000",
     "RANKSPACE_STORE__PAGE_ROWS": "8",
+    "RANKSPACE_STORE__SEGMENT_BYTES": "65536",
     "RANKSPACE_ENGINE__POLL_S": "0.05",
     "RANKSPACE_GATEWAY__GRACE_S": "0.3",
+    "RANKSPACE_STORE__GROWING_TAKEN_S": "2",
+    "RANKSPACE_STORE__GROWING_MEDIA_MAX": "1000",
     "OMP_NUM_THREADS": "1",
 }
 
@@ -45,7 +48,9 @@ class Server:
     ) -> None:
         self.folder, self._data = folder, data
         self._tree = tree
-        self._environment = dict(environment or {})
+        self.environment = dict(environment or {})
+        """Counts from the next start on."""
+
         self._process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
@@ -59,7 +64,7 @@ class Server:
             command = [sys.executable, "-c", PROGRAM, "serve", "--address", "127.0.0.1:0"]
             self._process = subprocess.Popen(  # noqa: ASYNC220 - over at once
                 [*command, "--folder", str(self._data)],
-                env=os.environ | SETTINGS | paths | self._environment,
+                env=os.environ | SETTINGS | paths | self.environment,
                 cwd=self._tree,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
