@@ -67,9 +67,10 @@ class Learner:
         Raises Diverged, and moves no weight, if the loss or the gradient is no number.
         """
         self.network.advance(step / self.config.steps)
-        loss, seen = self._loss(batch, gate(step, self.config.steps), sources)
-        loss.backward()
-        self._share(seen)
+        loss, weight, seen = self._loss(batch, gate(step, self.config.steps), sources)
+        if loss.requires_grad:  # a worker may have nothing to read
+            loss.backward()
+        self._share(weight, seen)
         self._move(step, seen)
         self.average.update(step)
         self._settle()
@@ -83,8 +84,8 @@ class Learner:
 
     def _loss(
         self, batch: Batch, openness: float, sources: int
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The loss, and [2, S]: nats and symbols of each source."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """The loss, what it weighs, and [2, S]: nats and symbols of each source."""
         network, total, weight = self.network, torch.zeros(()), torch.zeros(())
         seen = torch.zeros(2, sources)
         with fast():
@@ -99,7 +100,7 @@ class Learner:
                 weight = weight + asked.weights.sum()
                 seen[0].index_add_(0, asked.sources, nats.detach())
                 seen[1].index_add_(0, asked.sources, torch.ones_like(nats))
-        return total / weight.clamp(min=1e-6), seen
+        return total / weight.clamp(min=1e-6), weight, seen
 
     def _nats(
         self, unembedding: torch.Tensor, said: list[torch.Tensor], asked: Asked, openness: float
@@ -150,7 +151,17 @@ class Learner:
 
     @torch.no_grad()
     def _hold(self, batch: Batch, openness: float) -> None:
-        """A step of the controller of every beta that is held, over a few rows of the batch."""
+        """A step of the controller of every beta that is held; the first worker's is everyone's."""
+        shared = dist.is_initialized() and dist.get_world_size() > 1
+        if not shared or dist.get_rank() == 0:
+            self._control(batch, openness)
+        if shared:
+            for kind in self.network.config.hold:
+                for log_beta in self.network.held(kind):
+                    dist.broadcast(log_beta.data, 0)
+
+    def _control(self, batch: Batch, openness: float) -> None:
+        """The same for one worker, over a few rows of its batch."""
         few, network, odds = rows(batch, HOLD_ROWS), self.network.eval(), []
         if "output" in network.config.hold:
             mixed = network.mix(network.states(few.inputs, few.mask)).flatten(0, 1)
@@ -160,24 +171,28 @@ class Learner:
                 )
                 for a in few.asked
             ]
-        found = held.measure(network, few.inputs, few.mask, odds)
-        held.control(found)
-        if dist.is_initialized() and dist.get_world_size() > 1:
-            for each in found:  # each worker saw other rows; the first one's beta is everyone's
-                dist.broadcast(each.log_beta.data, 0)
+        held.control(held.measure(network, few.inputs, few.mask, odds))
         network.train()
 
-    def _share(self, seen: torch.Tensor) -> None:
-        """Average gradients over workers; sum what each saw."""
+    def _share(self, weight: torch.Tensor, seen: torch.Tensor) -> None:
+        """Make of each worker's gradient that of all documents; sum what each saw.
+
+        A gradient counts by what its share of the step weighs. A parameter of which only other
+        workers have one has a gradient of zeros here.
+        """
         if not dist.is_initialized() or dist.get_world_size() == 1:
             return
         dist.all_reduce(seen)
-        grads = [p.grad for p in self.network.parameters() if p.grad is not None]
-        flat = torch.cat([grad.flatten() for grad in grads])
+        parameters = list(self.network.parameters())
+        grads = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in parameters]
+        told = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
+        flat = torch.cat([grad.flatten() for grad in grads]) * weight
+        flat = torch.cat([flat, told, weight[None]])
         dist.all_reduce(flat)
-        flat /= dist.get_world_size()
-        for grad, piece in zip(grads, flat.split([g.numel() for g in grads]), strict=True):
-            grad.copy_(piece.view_as(grad))
+        *pieces, told, weight = flat.split([*(g.numel() for g in grads), len(told), 1])
+        for parameter, piece, known in zip(parameters, pieces, told.tolist(), strict=True):
+            if known:
+                parameter.grad = (piece / weight.clamp(min=1e-6)).view_as(parameter)
 
 
 class Feed:
