@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -30,8 +30,26 @@ def _home() -> Path:
     return Path(data) / "rankspace"
 
 
+class ProcessesConfig(Config):
+    """How many processes serve."""
+
+    processes: Annotated[int, Field(ge=1, le=64)] | Literal["auto"] = 1
+    """Server processes that share the port and the store; "auto": one for every two cores. Each has
+    the limits of one."""
+
+    @property
+    def number(self) -> int:
+        """How many that is here."""
+        if self.processes == "auto":
+            return max(1, len(os.sched_getaffinity(0)) // 2)
+        return self.processes
+
+
 class ServerConfig(Config):
     """All of `rankspace serve`."""
+
+    server: ProcessesConfig = ProcessesConfig()
+    """How many processes serve."""
 
     gateway: GatewayConfig = GatewayConfig()
     """The front door."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LISTEN = "0A"
+ESTABLISHED = "01"
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -63,3 +64,26 @@ def _address(text: str) -> Address:
     """An address from words of 32 bits, each with its lowest byte first."""
     words = [bytes.fromhex(text[at : at + 8])[::-1] for at in range(0, len(text), 8)]
     return ipaddress.ip_address(b"".join(words))
+
+
+def answering(processes: set[int], port: int) -> dict[int, int]:
+    """Which of these processes answers each connection to a port, by the caller's own port."""
+    rows = [
+        line.split()
+        for table in ("tcp", "tcp6")
+        for line in Path("/proc/net", table).read_text().splitlines()[1:]
+    ]
+    ports = {
+        row[9]: int(row[2].rpartition(":")[2], 16)
+        for row in rows
+        if row[3] == ESTABLISHED and int(row[1].rpartition(":")[2], 16) == port
+    }
+    found: dict[int, int] = {}
+    for process in processes:
+        try:
+            links = [str(link.readlink()) for link in Path("/proc", str(process), "fd").iterdir()]
+        except OSError:
+            continue
+        sockets = {link[8:-1] for link in links if link.startswith("socket:[")}
+        found |= {ports[held]: process for held in sockets & ports.keys()}
+    return found

@@ -29,13 +29,16 @@ def serve(
         str, typer.Option(metavar="HOST:PORT", help="In place of gateway.address.")
     ] = "",
     folder: Folder = None,
+    processes: Annotated[
+        str, typer.Option(metavar="N|auto", help="In place of server.processes.")
+    ] = "",
 ) -> None:
     """Run the server until SIGTERM or Ctrl-C.
 
     Calls that are running may then end. Without settings: on loopback, SQLite and a folder of
     yours.
     """
-    found = settings(config, address, folder)
+    found = settings(config, address, folder, processes)
     import uvloop
 
     from services import telemetry
@@ -44,6 +47,10 @@ def serve(
     from services.local import LocalEngine
 
     telemetry.start(found.gateway.log_level)
+    if found.server.number > 1:
+        from services.processes import supervise
+
+        raise typer.Exit(uvloop.run(supervise(found)))
 
     async def work() -> None:
         trainer = RayTrainer(found.store, found.cluster)
@@ -81,13 +88,17 @@ def demo(
     main(folder)
 
 
-def settings(path: Path | None, address: str = "", folder: Path | None = None) -> "ServerConfig":
+def settings(
+    path: Path | None, address: str = "", folder: Path | None = None, processes: str = ""
+) -> "ServerConfig":
     """The server's settings: the file's, the environment's over it, the options' over both."""
     from services.config import server_config
 
     environment = dict(os.environ)
     if address:
         environment["RANKSPACE_GATEWAY__ADDRESS"] = json.dumps(address)
+    if processes:
+        environment["RANKSPACE_SERVER__PROCESSES"] = processes
     if folder:
         environment["RANKSPACE_STORE__FOLDER"] = json.dumps(str(folder.absolute()))
     return server_config(path, environment)

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
@@ -56,8 +56,14 @@ AHEAD = 1 << 18
 log = structlog.get_logger()
 
 
+Beside = Callable[[], Awaitable[None]]
+"""Says that this process can serve, and returns once all can that share its port."""
+
+
 @asynccontextmanager
-async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
+async def running(
+    config: GatewayConfig, engine: Engine, beside: Beside | None = None
+) -> AsyncIterator[int]:
     """Serve for the length of the block, which is given the port; then drain."""
     guard = Guard(config.auth, engine)
     quotas = Quotas(config.quotas, engine)
@@ -65,7 +71,7 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
     audit = Audit(config.audit)
     server = grpc.aio.server(
         interceptors=[Door(guard, calls, quotas, audit, config.calls_max)],
-        options=_options(config),
+        options=_options(config, shared=beside is not None),
         maximum_concurrent_rpcs=CALLS_BEFORE_THE_DOOR * config.calls_max,
     )
     signs = health.aio.HealthServicer()
@@ -77,9 +83,11 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
             await engine.ready()
             await stack.enter_async_context(tracing.on(config.telemetry))
             await stack.enter_async_context(measured(config, guard, engine))
-            for name in ("", *SERVICES):
-                await signs.set(name, health_pb2.HealthCheckResponse.SERVING)
+            await _say(signs, serves=False)
             await server.start()
+            if beside is not None:
+                await beside()
+            await _say(signs, serves=True)
             if config.port_file:
                 await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
             log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
@@ -92,14 +100,19 @@ async def running(config: GatewayConfig, engine: Engine) -> AsyncIterator[int]:
             await asyncio.to_thread(ingestion.close)
 
 
-async def serve(config: GatewayConfig, engine: Engine) -> None:
-    """Serve until SIGTERM or SIGINT, then drain and close the engine."""
-    stopped = asyncio.Event()
+async def serve(
+    config: GatewayConfig,
+    engine: Engine,
+    stopped: asyncio.Event | None = None,
+    beside: Beside | None = None,
+) -> None:
+    """Serve until SIGTERM, SIGINT or the sign, then drain and close the engine."""
+    stopped = stopped or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
-        async with running(config, engine):
+        async with running(config, engine, beside):
             limits = config.ingestion.limits
             await asyncio.to_thread(sandbox.report, config.ingestion.sandbox, limits)
             await stopped.wait()
@@ -108,10 +121,17 @@ async def serve(config: GatewayConfig, engine: Engine) -> None:
         log.info("closed")
 
 
-def _options(config: GatewayConfig) -> list[tuple[str, int]]:
+async def _say(signs: health.aio.HealthServicer, serves: bool) -> None:
+    words = health_pb2.HealthCheckResponse
+    for name in ("", *SERVICES):
+        await signs.set(name, words.SERVING if serves else words.NOT_SERVING)
+
+
+def _options(config: GatewayConfig, shared: bool) -> list[tuple[str, int]]:
     keepalive_ms = int(config.keepalive_s * 1000)
     return [
-        ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+        # A second server on the port must fail, not share it; the supervisor of several sees to it.
+        ("grpc.so_reuseport", int(shared)),
         ("grpc.max_receive_message_length", config.message_bytes_max),
         # What came in as large as it may, in a message and in pieces, goes out with its offset.
         (

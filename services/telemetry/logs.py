@@ -17,9 +17,13 @@ from services.telemetry.metrics import CALL_SECONDS, CALLS, CALLS_OPEN
 log = structlog.get_logger()
 
 
-def start(level: str = "info") -> None:
-    """Send all log lines of this process, the libraries' too, to stderr as JSON."""
+def start(level: str = "info", **always: object) -> None:
+    """Send all log lines of this process, the libraries' too, to stderr as JSON.
+
+    What is to be in every line, such as the number of the process, comes as `always`.
+    """
     shared: list[Any] = [
+        lambda _logger, _method, line: {**line, **always},
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
