@@ -98,8 +98,8 @@ def messages() -> st.SearchStrategy[tuple[Modality, Symbols]]:
 
 
 @cache
-def space() -> Space:
-    """What has been learnt before any network."""
+def space(order: int = ORDER) -> Space:
+    """What has been learnt before any network, by counts of this order."""
     random = np.random.default_rng(7)
     blank = Space.learn(codecs(), KINDS)
     seen = [
@@ -107,4 +107,4 @@ def space() -> Space:
         for modality, role in KINDS
         for _ in range(12)
     ]
-    return Space.learn(codecs(), KINDS, Counts.of(seen, ORDER))
+    return Space.learn(codecs(), KINDS, Counts.of(seen, order))

@@ -87,13 +87,13 @@ class Generator:
         bits = prior = 0.0
         for door in np.unique(doors):
             at = torch.from_numpy(np.flatnonzero(doors == door))
-            before, targets = ids[at], ids[at + 1]
+            past, targets = self.readout.past(ids[None], at), ids[at + 1]
             logits = self.readout.logits(
-                self.network, self.unembedding, int(door), mixed[at], before, 0.0
+                self.network, self.unembedding, int(door), mixed[at], past, 0.0
             )
             bits += float(self.readout.losses(logits, int(door), targets).sum())
-            chosen = self.readout.doors[int(door)]
-            prior -= float(chosen.bigram[before, chosen.local[targets]].sum())
+            expected = self.readout.expected(int(door), past)
+            prior += float(self.readout.losses(expected, int(door), targets).sum())
         return PartScore(len(doors), bits / math.log(2), prior / math.log(2))
 
 

@@ -40,8 +40,8 @@ class _Answer:
     encoding: str
     voice: Voice
     started: float
-    last: int
-    """The symbol or mark that the history ends with."""
+    said: list[int]
+    """The begin mark and the symbols so far: what the history ends with."""
 
     symbols: int = 0
     first: float = 0.0
@@ -80,7 +80,7 @@ class Session:
         begin = space.vocabulary.begin(target.modality, target.role)
         codec = space.codec(target.modality)
         speaks, encoding = voice(codec, target)
-        answer = _Answer(target, encoding, speaks, time.monotonic(), begin)
+        answer = _Answer(target, encoding, speaks, time.monotonic(), [begin])
         self._answer = answer
         chooser = Chooser(sampling)
         state = self._feed(begin, 0, 0)
@@ -89,8 +89,8 @@ class Session:
             if symbol == END_OF_PART:
                 break
             # Into the history before it is said: who stops the answer here has heard it.
-            state = self._feed(symbol, space.place(target.modality, index), answer.last)
-            answer.last = symbol
+            state = self._feed(symbol, space.place(target.modality, index), answer.said[-1])
+            answer.said.append(symbol)
             answer.symbols += 1
             local = space.vocabulary.to_local(codec.layout, np.array([symbol], np.int32))
             if data := speaks.push(local):
@@ -117,9 +117,8 @@ class Session:
         door = model.space.alphabet_at(modality, index)
         chosen = model.readout.doors[door]
         with torch.inference_mode():
-            context = torch.tensor([answer.last])
             found = model.readout.logits(
-                model.network, model.unembedding, door, state, context, 0.0
+                model.network, model.unembedding, door, state, self._past(answer), 0.0
             )[0]
         logits = found.numpy().copy()
         end = chosen.local[END_OF_PART] if END_OF_PART in chosen.alphabet.ids else None
@@ -128,7 +127,7 @@ class Session:
         choice = chooser.choose(logits)
         symbol = int(chosen.ids[choice.index])
         if trace:
-            answer.traces.append(self._trace(door, choice, logits, answer.last))
+            answer.traces.append(self._trace(door, choice, logits, answer))
         return symbol
 
     def _hold_end(self, logits: np.ndarray, end: int, modality: Modality, index: int) -> None:
@@ -153,9 +152,14 @@ class Session:
             self._states = [state[0, -1] for state in states]
             return model.network.mix([state[:, -1] for state in states])
 
-    def _trace(self, door: int, choice: Choice, logits: np.ndarray, before: int) -> Trace:
+    def _past(self, answer: _Answer) -> torch.Tensor:
+        """[1, K]: what the memory may look back on."""
+        said = torch.tensor([answer.said[-self._model.space.memory.order :]])
+        return self._model.readout.past(said, torch.tensor([said.shape[1] - 1]))
+
+    def _trace(self, door: int, choice: Choice, logits: np.ndarray, answer: _Answer) -> Trace:
         chosen = self._model.readout.doors[door]
-        memory = chosen.bigram[before]
+        memory = self._model.readout.expected(door, self._past(answer))[0]
         symbol = int(chosen.ids[choice.index])
         finite = logits[np.isfinite(logits)].astype(np.float64)
         top = finite.max()
@@ -211,7 +215,7 @@ class Session:
             seconds=time.monotonic() - answer.started,
             interrupted=interrupted,
         )
-        self._feed(END_OF_PART, 0, answer.last)
+        self._feed(END_OF_PART, 0, answer.said[-1])
         self._answer = None
         return Delta(
             sequence=delta.sequence, modality=delta.modality, role=delta.role,

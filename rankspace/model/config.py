@@ -14,7 +14,7 @@ from rankspace.model.rules import RULES, fits
 Kind = Literal["attention", "gate", "router", "output"]
 """Inverse temperatures of a network: of heads, of gates, of the choice of experts, of the odds."""
 
-Memory = Literal["annealed", "full", "scalar", "counts", "feature", "target", "mixture"]
+Memory = Literal["annealed", "full", "scalar", "counts", "feature", "target", "mixture", "held"]
 """How the memory's context is heard; model/memory.py has the formulas."""
 
 
@@ -130,6 +130,9 @@ class NetworkConfig(Config):
 
     memory: Memory = "annealed"
     """How the memory's context is heard."""
+
+    order: int = Field(default=2, ge=2, le=8)
+    """Symbols of the longest counts: 5 looks four symbols back; above 2 for `held` alone."""
 
     birth: Literal["random", "pmi"] = "random"
     """Embeddings at birth: normal, or from the statistics of the data (model/birth.py)."""

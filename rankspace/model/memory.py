@@ -9,6 +9,8 @@ Inside one alphabet, with z what the blocks say and g = gate(step) falling from 
     feature    the same with g = 0: the context is heard as the rank's embedding only
     target     logits as feature; the loss is (1 - g) * -ln p(x) + g * -sum p0(.|c) ln p(.)
     mixture    ln( l p0(.|c) + (1 - l) p(.) ),  l = g + (1 - g) sigma(w m + b),  p as feature
+    held       the same, l = g + (1 - g) l_j, j by how little each knows (model/shares.py); p learns
+               alone, l_j is fitted on held-out documents, and p0 may look back by any order
 
 So at birth all but feature and target say what the memory says, and those two its unigram.
 Which of them pays is an experiment (benchmarks/), not part of the theory.
@@ -24,16 +26,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rankspace.model.config import NetworkConfig
+from rankspace.model.shares import Shares, mixture
 
 COUNT_BUCKETS = 12
 """Rows of the gate by counts: 0, 1, 2-3, 4-7, ... times that a context was seen."""
 
-FAINT = 1e-12
-"""Least share of either law in a mixture."""
-
 
 class Trust(nn.Module):
-    """The parameters of a learned form; none for the others."""
+    """The parameters of a learned form, the shares of a fitted one; none for the others."""
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -41,6 +41,7 @@ class Trust(nn.Module):
         self.gate = None
         self.weight = None
         self.bias = None
+        self.held = Shares() if self.form == "held" else None
         if self.form in ("scalar", "counts"):
             self.gate = nn.Parameter(torch.ones(1 if self.form == "scalar" else COUNT_BUCKETS))
         if self.form == "mixture":
@@ -67,8 +68,26 @@ class Trust(nn.Module):
         share: Float[Tensor, "n 1"],
     ) -> Float[Tensor, "n a"]:
         """The ln of the mixture of the network's law and the memory's."""
-        own = scores.log_softmax(-1) + (1.0 - share).clamp(min=FAINT).log()
-        return torch.logaddexp(context + share.clamp(min=FAINT).log(), own)
+        return mixture(share, context, scores.log_softmax(-1))
+
+    def trusted(
+        self,
+        scores: Float[Tensor, "n a"],
+        context: Float[Tensor, "n a"],
+        left: Float[Tensor, "n"],
+        gate: float,
+    ) -> Float[Tensor, "n a"]:
+        """The same with the share that was fitted on held-out documents."""
+        if self.held is None:
+            raise TypeError(f"a memory that is {self.form} has no share that was fitted")
+        own = scores.log_softmax(-1)
+        share = gate + (1.0 - gate) * self.held(left, unsure(own))
+        return mixture(share[:, None], context, own)
+
+
+def unsure(own: Float[Tensor, "n a"]) -> Float[Tensor, "n"]:
+    """The entropy of each law, given as ln p, in nats."""
+    return torch.special.entr(own.exp()).sum(-1)
 
 
 def cap(scores: Float[Tensor, "n a"], limit: float) -> Float[Tensor, "n a"]:

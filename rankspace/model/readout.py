@@ -2,13 +2,14 @@
 
     logits = beta_out * ( g * ln p0(.|c) + (1 - g) * ln p0(.) + U m )     over one alphabet only
 
-with other forms of the memory in model/memory.py.
+with other forms of the memory in model/memory.py. One of them, `held`, looks back by the order of
+the space's counts; it is asked where the past is given, and the network alone where one id is.
 
 What may stand at a position is known (a shape of sound never follows where a gain must), so no
 symbol of another alphabet is ever scored: the products are smaller, and losses of modalities
 compare. p0 is the memory restricted to the alphabet: p0(s) / sum of p0 over it.
 
-Shapes: N positions that share an alphabet, A its size, V vocabulary, D width.
+Shapes: N positions that share an alphabet, A its size, V vocabulary, D width, K = order - 1.
 Source: our formalisation, docs/theory.md definition 4.
 """
 
@@ -20,12 +21,16 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rankspace.model.memory import COUNT_BUCKETS, cap, distilled
+from rankspace.model.memory import COUNT_BUCKETS, cap, distilled, unsure
 from rankspace.model.network import Network
-from rankspace.ranks.space import Alphabet, Space
+from rankspace.ranks.space import ORDER, Alphabet, Space
+from rankspace.ranks.vocabulary import PAD
 
 ROUND = 128
 """Rows of a product are filled up to a multiple of this."""
+
+RECALLED = 512
+"""Positions whose rows of a longer memory are made at once: bounds the scratch memory."""
 
 FEW = 8
 """Up to so many rows are left as they are: answering asks for one at a time."""
@@ -59,20 +64,49 @@ class Readout:
         self.seen = torch.from_numpy(seen)
         """[V]: bucket of how often each id was seen."""
 
+        self._space = space
+        self._memory = space.memory
+
+    def past(self, symbols: Int[Tensor, "b t"], index: Int[Tensor, "n"]) -> Int[Tensor, "n k"]:
+        """The ids that each position of these rows may look back on, its own last."""
+        return looked_back(self._space, symbols, index)
+
+    def expected(self, door: int, past: Int[Tensor, "n k"]) -> Float[Tensor, "n a"]:
+        """What the memory says after each past, inside the alphabet: ln p0."""
+        if self._memory.order == ORDER:
+            return self.doors[door].bigram[past[:, -1]]
+        return self.recalled(door, past)[0]
+
+    def recalled(
+        self, door: int, past: Int[Tensor, "n k"]
+    ) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n"]]:
+        """The same by counts of any order; and ln of the mass that is left to their base."""
+        ids = self.doors[door].ids.numpy()
+        told: list[tuple[Tensor, Tensor]] = []
+        for some in past.split(RECALLED):
+            odds, left = self._memory.laws(some.numpy().astype(np.int32))
+            inside = odds[:, ids]
+            inside = np.log(inside / inside.sum(1, keepdims=True))
+            told.append((torch.from_numpy(inside).float(), torch.from_numpy(np.log(left)).float()))
+        laws, masses = zip(*told, strict=True)
+        return torch.cat(laws), torch.cat(masses)
+
     def logits(
         self,
         network: Network,
         unembedding: Float[Tensor, "v d"],
         door: int,
         mixed: Float[Tensor, "n d"],
-        before: Int[Tensor, "n"],
+        before: Int[Tensor, "n *k"],
         gate: float,
     ) -> Float[Tensor, "n a"]:
         """The logits of positions whose next symbol lies behind this door.
 
-        `mixed` is what the blocks say (Network.mix), `before` the id each position holds, `gate`
-        the share g of the memory's context.
+        `mixed` is what the blocks say (Network.mix), `before` the id each position holds or all
+        that it may look back on (`past`), `gate` the share g of the memory's context.
         """
+        past = before if before.ndim == 2 else None
+        before = before if past is None else past[:, -1]
         chosen, trust, limit = self.doors[door], network.trust, network.config.soft_cap
         symbols = unembedding[chosen.ids].to(mixed.dtype).T
         if network.log_beta is None:
@@ -83,6 +117,8 @@ class Readout:
         scores = scores + beta * (1.0 - open_) * chosen.unigram
         if trust.form == "mixture":
             return trust.mixture(scores, chosen.bigram[before], trust.share(mixed, gate))
+        if trust.form == "held" and past is not None:
+            return trust.trusted(scores.float(), *self.recalled(door, past), gate)
         if isinstance(open_, float) and not open_:
             return scores
         return scores + beta * open_ * chosen.bigram[before]
@@ -93,11 +129,41 @@ class Readout:
         """-ln p of the target ids, in nats."""
         return F.cross_entropy(logits, self.doors[door].local[targets], reduction="none")
 
+    def told(
+        self,
+        logits: Float[Tensor, "n a"],
+        door: int,
+        past: Int[Tensor, "n k"],
+        targets: Int[Tensor, "n"],
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[N] each, what shares are fitted to (model/shares.py), of the network's own logits.
+
+        ln of the mass that the memory leaves, the network's entropy, and ln p of the targets by
+        the memory and by the network.
+        """
+        context, left = self.recalled(door, past)
+        own, at = logits.float().log_softmax(-1), self.doors[door].local[targets][:, None]
+        return left, unsure(own), context.gather(1, at)[:, 0], own.gather(1, at)[:, 0]
+
     def imitation(
         self, logits: Float[Tensor, "n a"], door: int, before: Int[Tensor, "n"]
     ) -> Float[Tensor, "n"]:
         """-sum p0 ln p: the loss of who only has to say what the memory says, in nats."""
         return distilled(logits, self.doors[door].bigram[before])
+
+
+def looked_back(
+    space: Space, symbols: Int[Tensor, "b t"], index: Int[Tensor, "n"]
+) -> Int[Tensor, "n k"]:
+    """The ids before each of these positions and its own, as many as the memory can use.
+
+    Parts stand one after the other and none looks back beyond its begin mark: there is PAD.
+    """
+    flat, at, marks = symbols.flatten(), torch.arange(symbols.numel()), space.vocabulary.begins
+    opens = (flat >= marks.start) & (flat < marks.stop) | (at % symbols.shape[1] == 0)
+    begun = torch.where(opens, at, 0).cummax(0).values[index, None]
+    back = index[:, None] - torch.arange(space.memory.order - 2, -1, -1)
+    return torch.where(back >= begun, flat[back.clamp(min=0)], PAD)
 
 
 def _product(x: Float[Tensor, "n d"], y: Float[Tensor, "d a"]) -> Float[Tensor, "n a"]:

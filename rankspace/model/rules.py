@@ -7,6 +7,8 @@ error names one field. A field that was itself refused is not there to be asked 
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from rankspace.ranks.counts import bits
+
 Fields = Mapping[str, Any]
 Rule = Callable[[Any, Fields], str]
 
@@ -74,6 +76,15 @@ def _memory(memory: str, fields: Fields) -> str:
     return "a memory that is a feature needs rank_buckets above 0" if silent else ""
 
 
+def _order(order: int, fields: Fields) -> str:
+    if order > 2 and fields.get("memory", "held") != "held":
+        return "above 2 needs the memory held"
+    most, size = 1 << bits(order), fields.get("vocabulary", 2)
+    if size > most:
+        return f"{order} fits vocabularies of at most {most}, and this one has {size}"
+    return ""
+
+
 def _hold(hold: Mapping[str, float], fields: Fields) -> str:
     needs = {
         "attention": ("query_key_norm true", fields.get("query_key_norm", True)),
@@ -105,5 +116,6 @@ RULES: Mapping[str, Rule] = {
     "active": _active,
     "speak": _speak,
     "memory": _memory,
+    "order": _order,
     "hold": _hold,
 }

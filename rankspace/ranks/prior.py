@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from rankspace.errors import InvalidInput
 from rankspace.ranks.counts import Counts, Grams, Keys, windows
+from rankspace.ranks.rows import spans
 from rankspace.ranks.vocabulary import Ids
 
 Reals = NDArray[np.float64]
@@ -115,6 +116,27 @@ class Prior:
     def log_unigram(self) -> NDArray[np.float32]:
         """[V]: ln of how often each symbol comes, whatever came before."""
         return _log(self.unigram)
+
+    def laws(self, past: Ids) -> tuple[Reals, Reals]:
+        """[N, V]: the odds of every symbol after each row of `past`; [N]: what is left to the base.
+
+        A row of [N, order - 1] holds the symbols before, the last one last; what a sample has not
+        got is PAD, and one PAD is the mark of its start.
+        """
+        keys = past.astype(np.uint64)
+        prefix = np.zeros(len(past), np.uint64)
+        contexts = []
+        for depth in range(1, self.order):
+            prefix = prefix | keys[:, -depth] << np.uint64(self.width * (depth - 1))
+            contexts.append(prefix)
+        p, left = np.zeros((len(past), self.size)), np.ones(len(past))
+        for level, context in zip(self.levels[::-1], contexts[::-1], strict=True):
+            edges = np.stack([context, context + np.uint64(1)]) << np.uint64(self.width)
+            start, stop = np.searchsorted(level.keys, edges)
+            owner, gram = spans(start, stop - start)
+            p[owner, _last(level.keys[gram], self.width)] += left[owner] * level.share[gram]
+            left = left * _look_up(level.contexts, level.rest, context, 1.0)
+        return p + np.multiply.outer(left, self.base), left
 
     def bigrams(self) -> NDArray[np.float32]:
         """[V, V]: the probability of each symbol (column) after each symbol (row)."""

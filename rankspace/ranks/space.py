@@ -85,6 +85,13 @@ class Space:
         return 1 + sum(codec.cycle for codec in self.codecs.values())
 
     @cached_property
+    def memory(self) -> Prior:
+        """What is expected after as many symbols as were counted; the prior itself for pairs."""
+        if self.counts.order == ORDER:
+            return self.prior
+        return Prior.fit(self.counts, self.vocabulary.size, self.counts.order)
+
+    @cached_property
     def order(self) -> Order:
         """Symbols to ranks and back."""
         return Order.of(self.prior)

@@ -92,6 +92,11 @@ class Vocabulary:
                 f"the model has not learnt {asked}; it knows {known or 'nothing'}", "target"
             ) from None
 
+    @property
+    def begins(self) -> range:
+        """The marks that open parts."""
+        return range(MARKS, MARKS + len(self.config.kinds))
+
     def kind_of(self, identifier: int) -> Kind | None:
         """The kind of part that this mark opens; None if it opens none."""
         index = identifier - MARKS

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 
 from rankspace.model.network import Network
-from rankspace.model.readout import Readout
-from rankspace.ranks.space import Space
+from rankspace.model.readout import Readout, looked_back
+from rankspace.ranks.space import ORDER, Space
 from rankspace.training.batches import Batch, pack
 from rankspace.training.documents import Document
 from rankspace.training.precision import fast
@@ -97,8 +97,9 @@ def measure(
             mixed = network.mix(network.states(batch.inputs, batch.mask)).flatten(0, 1)
         for asked in batch.asked:
             door = readout.doors[asked.door]
+            past = readout.past(batch.inputs.symbols, asked.index)
             logits = readout.logits(
-                network, unembedding, asked.door, mixed[asked.index].float(), asked.before, gate
+                network, unembedding, asked.door, mixed[asked.index].float(), past, gate
             )
             model = readout.losses(logits, asked.door, asked.targets)
             local = door.local[asked.targets]
@@ -116,14 +117,22 @@ def prior_cross_entropy(space: Space, found: Sequence[Batch]) -> float:
 
     Computed by the prior, restricted exactly to each alphabet, and not by the network's tables.
     """
-    total, symbols = 0.0, 0
+    total, symbols, pairs = 0.0, 0, space.memory.order == ORDER
     for door, alphabet in enumerate(space.alphabets):
         mask = np.zeros(space.vocabulary.size, np.bool_)
         mask[alphabet.ids] = True
-        table: np.ndarray | None = None
-        for asked in (asked for batch in found for asked in batch.asked if asked.door == door):
-            if table is None:
-                table = space.prior.restrict(mask).bigram_table()
-            total -= float(table[asked.before.numpy(), asked.targets.numpy()].sum(dtype=np.float64))
+        own = [(b, asked) for b in found for asked in b.asked if asked.door == door]
+        inside = space.memory.restrict(mask) if own else space.memory
+        table = inside.bigram_table() if own and pairs else None
+        for batch, asked in own:
+            if table is not None:
+                told = table[asked.before.numpy(), asked.targets.numpy()]
+            else:
+                past = looked_back(space, batch.inputs.symbols, asked.index)
+                odds = inside.laws(past.numpy().astype(np.int32))[0][
+                    np.arange(len(past)), asked.targets.numpy()
+                ]
+                told = np.log(odds)
+            total -= float(told.sum(dtype=np.float64))
             symbols += len(asked.targets)
     return total / max(1, symbols)

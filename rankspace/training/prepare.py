@@ -173,12 +173,14 @@ class Preparation:
 
     def _count(self, space: Space) -> Counts:
         """Counts over every part that trains, each part on its own."""
-        total = Counts.empty(ORDER)
+        asked = self._config.switches.get("order", ORDER)
+        order = asked if isinstance(asked, int) else ORDER
+        total = Counts.empty(order)
         rows = (row for row in self.cache() if row.split == "train")
         while block := list(islice(rows, BLOCK)):
             parts = [part for row in block for part in row.parts]
             total = total.merge(
-                Counts.of([space.ids(p.modality, p.role, p.symbols) for p in parts], ORDER)
+                Counts.of([space.ids(p.modality, p.role, p.symbols) for p in parts], order)
             )
         return total
 

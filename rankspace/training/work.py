@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rankspace.errors import Refused
 from rankspace.model import folder as model_folder
 from rankspace.model.birth import from_statistics
 from rankspace.model.network import Network
@@ -19,7 +20,7 @@ from rankspace.ranks.coordinate import GRID
 from rankspace.ranks.space import Space
 from rankspace.store.entries import Wish
 from rankspace.store.tokens import TokenSample
-from rankspace.training import checkpoint
+from rankspace.training import checkpoint, trust
 from rankspace.training.balance import Balance
 from rankspace.training.batches import Batch
 from rankspace.training.checkpoint import Progress
@@ -35,6 +36,11 @@ HELD_OUT = 96
 
 HELD_OUT_LAST = 256
 """And at its end."""
+
+UNHEARD = (
+    "a memory that is held needs samples to be trusted by: label some split=valid, "
+    "or choose another form of memory"
+)
 
 MEASURED = 1024
 """Symbols that are measured at once: few, so that measuring takes less memory than learning."""
@@ -70,6 +76,8 @@ class Work:
         self._feed = Feed(documents, rows, config, answers)
         self._balance = Balance(config.streams, config.weights)
         self._held = [_held_out(documents, source, found) for source, found in enumerate(held)]
+        if made.memory == "held" and not any(self._held):
+            raise Refused(UNHEARD)
         self._progress = Progress()
         self._losses: dict[str, float] = {}
         self._loss: float | None = None
@@ -172,7 +180,9 @@ class Work:
 
     def _evaluate(self, documents: int) -> Measures:
         self.learner.average.swap()
-        found = measure(self.learner.network, self.readout, list(self._batches(documents)))
+        held_out = list(self._batches(documents))
+        trust.fit(self.learner.network, self.readout, held_out)
+        found = measure(self.learner.network, self.readout, held_out)
         self.learner.average.swap()
         if not math.isnan(found.loss):
             self._held_out = found.loss

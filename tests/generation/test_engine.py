@@ -10,11 +10,16 @@ import torch
 
 from rankspace.errors import InvalidInput, UnknownModality
 from rankspace.generation.engine import CAPACITY, Generator, inputs
+from rankspace.generation.request import Sampling, Target
 from rankspace.media.sample import MODALITIES, Part
 from rankspace.model import folder
 from rankspace.model.presets import Preset
+from rankspace.ranks.space import Reading
+from rankspace.store.tokens import TokenPart, TokenSample
+from rankspace.training.documents import Document, Documents
+from rankspace.training.measure import batches, measure
 from tests.model.networks import awake
-from tests.worlds import part, space
+from tests.worlds import part, phrase, space
 
 PARTS = [part("image", 1), part("text", 2, "ru"), part("audio", 3), part("video", 4)]
 PRESETS = pytest.mark.parametrize("preset", ["rank", "gpt2"])
@@ -48,6 +53,45 @@ def test_bits_are_those_of_a_teacher_forced_pass(preset: Preset) -> None:
     found = model.score(PARTS)
     assert [score.bits for score in found] == pytest.approx(told, rel=1e-3)
     assert [score.symbols for score in found] == [len(r.ids) - 1 for r in readings]
+
+
+def test_a_memory_of_any_order_speaks_where_bits_and_answers_are_told() -> None:
+    """A trained law is the mixture: what is scored, and what is said symbol by symbol."""
+    network, world = awake(memory="held", order=4), space(4)
+    assert network.trust.held is not None
+    network.trust.held.table.fill_(0.9)
+    model, target = Generator(network, world), Target(modality="text")
+    session = model.session()
+    sampling = Sampling(greedy=False, seed=3, max_symbols=20)
+    traces = [
+        each for delta in session.speak(target, sampling, trace=True) for each in delta.traces
+    ]
+    ids = [world.vocabulary.begin("text", "")]
+    inside = np.zeros(world.vocabulary.size, np.bool_)
+    inside[world.alphabets[world.alphabet_at("text", 1)].ids] = True
+    memory = world.memory.restrict(inside)
+    for trace in traces[1:]:
+        ids.append(traces[len(ids) - 1].symbol)
+        told = memory.log_row(np.array([0, *ids], np.int32))[trace.symbol]
+        assert trace.log_prior == pytest.approx(float(told), abs=1e-4)
+        assert trace.log_prob >= math.log(0.9) + float(told) - 1e-4
+    said = Part("text", phrase(3))
+    (score,) = model.score([said])
+    reading = model.reading(said)
+    held_out = batches([_document(model, reading)], 64, 64)
+    nats = measure(network, model.readout, list(held_out)).mean
+    assert score.bits * math.log(2) == pytest.approx(nats * score.symbols, rel=1e-2)
+    assert score.prior_bits * math.log(2) == pytest.approx(
+        -float(memory.log_prob(reading.ids)[1:].sum()), rel=1e-4
+    )
+
+
+def _document(model: Generator, reading: Reading) -> Document:
+    symbols = model.space.vocabulary.to_local(
+        model.space.codec(reading.modality).layout, reading.ids[1:-1]
+    )
+    row = TokenSample("a", 0, "valid", (TokenPart(reading.modality, reading.role, symbols),))
+    return Documents(model.space, 64).draw(0, row, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("modality", MODALITIES)

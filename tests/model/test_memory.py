@@ -40,7 +40,7 @@ def test_at_birth_the_memory_speaks_or_its_unigram(form: Memory) -> None:
     door = READOUT.doors[text_door()]
     before, targets = WHOLE.symbols[0, :-1], door.local[WHOLE.symbols[0, 1:]]
     context = -door.bigram[before, targets]
-    oracle = -door.unigram[targets] if form in ("feature", "target") else context
+    oracle = -door.unigram[targets] if form in ("feature", "target", "held") else context
     torch.testing.assert_close(losses(born(memory=form), 1.0), oracle, rtol=1e-5, atol=1e-5)
 
 

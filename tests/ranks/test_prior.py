@@ -52,6 +52,19 @@ def test_the_table_of_pairs_holds_every_row(samples: list[Ids]) -> None:
     np.testing.assert_allclose(np.exp(table.astype(np.float64)).sum(1), 1, atol=1e-6)
 
 
+@given(SAMPLES, st.integers(2, 3))
+def test_many_positions_are_asked_at_once(samples: list[Ids], order: int) -> None:
+    prior = fitted(samples, order)
+    opened = [np.append(np.zeros(order - 1, np.int32), sample) for sample in samples]
+    past = [one[t : t + order - 1] for one in opened for t in range(len(one) - order + 2)]
+    odds, left = prior.laws(np.array(past, np.int32).reshape(-1, order - 1))
+    pads = [np.append(np.int32(0), sample) for sample in samples]
+    rows = [prior.log_row(pad[: t + 1]) for pad in pads for t in range(len(pad))]
+    np.testing.assert_allclose(odds, np.exp(np.array(rows).reshape(-1, V)), rtol=1e-5)
+    assert np.all((left > 0) & (left <= 1))
+    assert np.all(odds >= np.multiply.outer(left, prior.base) * (1 - 1e-9))
+
+
 @given(
     SAMPLES,
     st.integers(1, 3),

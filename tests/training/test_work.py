@@ -6,9 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from rankspace.errors import Refused
 from rankspace.store.entries import Wish
 from rankspace.store.tokens import TokenSample
 from rankspace.training.job import Event, JobConfig
+from rankspace.training.measure import measure
 from rankspace.training.work import REPORT_EVERY, Work
 from tests.training.corpus import CONFIG, Kind, row
 from tests.worlds import space
@@ -109,6 +111,39 @@ def test_a_run_without_gains_ends_early(tmp_path: Path) -> None:
 
 def test_without_patience_a_run_never_ends_early(whole: tuple[Work, list[Event]]) -> None:
     assert whole[1][-1].step == LONG.steps
+
+
+HELD_FORM = CONFIG.model_copy(
+    update={"steps": 12, "evaluate_every": 4, "switches": {"memory": "held", "order": 3}}
+)
+
+
+def test_a_memory_that_is_held_is_born_as_itself_and_trusted_as_far_as_it_helps(
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(0)
+    run = Work(HELD_FORM, space(3), [ROWS], [HELD], {})
+    events = done(run, tmp_path)
+    network, shares = run.learner.network, run.learner.network.trust.held
+    assert shares is not None
+    born = next(event for event in events if "birth_loss" in event.metrics).metrics
+    assert born["birth_loss"] == pytest.approx(born["prior_cross_entropy"], abs=1e-5)
+    assert float(shares.table.min()) < float(shares.table.max())
+    run.learner.average.swap()
+    found = list(run._batches(len(HELD)))
+    both = measure(network, run.readout, found).mean
+    memory = measure(network, run.readout, found, 1.0).mean
+    shares.table.zero_()
+    alone = measure(network, run.readout, found).mean
+    assert events[-1].held_out_loss == pytest.approx(both)
+    assert memory == pytest.approx(born["birth_loss"], abs=1e-5)
+    assert both < memory
+    assert both < alone + 0.01
+
+
+def test_a_memory_that_is_held_needs_something_to_be_trusted_by() -> None:
+    with pytest.raises(Refused, match="split=valid"):
+        Work(HELD_FORM, space(3), [ROWS], [[]], {})
 
 
 def test_a_run_with_nothing_held_out_has_no_held_out_loss(tmp_path: Path) -> None:
