@@ -1,10 +1,50 @@
 """Where the store lies and how much it holds at once."""
 
+import re
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rankspace.config import Config
+
+_BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.+(/|$))[\w.=-]+)*/?", re.ASCII)
+
+
+class S3Config(Config):
+    """How S3 is reached.
+
+    Credentials are found where the tools of AWS find them: its variables, its files, the role of
+    the machine. None is a setting.
+    """
+
+    endpoint: str = ""
+    """Address of an S3 server that is not Amazon's, such as "https://s3.example:9000"."""
+
+    region: str = ""
+    """Region of the bucket; empty is AWS_DEFAULT_REGION's or the profile's."""
+
+    profile: str = ""
+    """Profile of the files of AWS; empty is AWS_PROFILE's, or none."""
+
+    connect_s: float = Field(default=2.0, gt=0)
+    """How long a connection to S3 may take."""
+
+    answer_s: float = Field(default=8.0, gt=0)
+    """How long S3 may be silent before a request is tried again."""
+
+    tries: int = Field(default=3, gt=0, le=10)
+    """How often a request is made before the call is told that the store is overloaded; the pauses
+    between are a second, two, four."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        plain = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
+        if endpoint and (not plain or parts.query or parts.fragment):
+            raise ValueError("write https://HOST:PORT; credentials are found where AWS keeps them")
+        return endpoint
 
 
 class StoreConfig(Config):
@@ -15,6 +55,12 @@ class StoreConfig(Config):
 
     url: str = ""
     """SQLAlchemy address of the database; empty is `store.db` in `folder`."""
+
+    blobs: str = ""
+    """Where large media go: empty is `blobs` in `folder`; "s3://BUCKET/PREFIX" is a bucket."""
+
+    s3: S3Config = S3Config()
+    """How S3 is reached, if `blobs` is a bucket."""
 
     inline_bytes_max: int = Field(default=8 << 10, ge=0, le=1 << 20)
     """Media bytes of one sample kept beside its row; the parts that do not fit go into the region
@@ -53,6 +99,13 @@ class StoreConfig(Config):
     cut_damaged_log: bool = False
     """Open a database whose write-ahead log is damaged before its end, and lose what follows; else
     it is refused as corrupt."""
+
+    @field_validator("blobs")
+    @classmethod
+    def _is_a_bucket(cls, blobs: str) -> str:
+        if blobs and not _BUCKET.fullmatch(blobs):
+            raise ValueError("write s3://BUCKET/PREFIX, or leave it empty for a folder")
+        return blobs
 
     @property
     def address(self) -> str:

@@ -1,6 +1,6 @@
 """The store, opened: one folder, one database, and the rooms that share them.
 
-store.db   the log, the catalogue            blobs/    large media
+store.db   the log, the catalogue            blobs/    large media, where they are in no bucket
 tokens/    symbols, derived                  models/   registered versions
 jobs/      what running jobs keep, such as checkpoints
 """
@@ -13,12 +13,12 @@ from rankspace.store.blobs import Blobs
 from rankspace.store.catalogue import Catalogue, open_catalogue
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
+from rankspace.store.home import open_blobs
 from rankspace.store.integrity import Integrity
 from rankspace.store.leases import Leases
 from rankspace.store.log import Log
 from rankspace.store.pieces import Pieces
 from rankspace.store.rejects import Rejects
-from rankspace.store.segments import Segments
 
 
 class Store:
@@ -28,7 +28,7 @@ class Store:
         self.config = config
         files.make_folder(config.folder.absolute())
         self._database = Database(config)
-        self.blobs: Blobs = Segments(config.folder / "blobs", config.segment_bytes)
+        self.blobs: Blobs = self._place()
         self.log = Log(self._database, self.blobs, config)
         self.integrity = Integrity(self._database, self.log)
         self.pieces = Pieces(self._database, config)
@@ -46,6 +46,17 @@ class Store:
         """Give all connections back; what was acknowledged is on disk anyway."""
         self.blobs.close()
         self._database.close()
+
+    def _place(self) -> Blobs:
+        """Where large media go; without a right place there is no store."""
+        ready = False
+        try:
+            blobs = open_blobs(self._database, self.config)
+            ready = True
+        finally:
+            if not ready:
+                self._database.close()
+        return blobs
 
     @property
     def tokens(self) -> Path:
