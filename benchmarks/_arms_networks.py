@@ -1,14 +1,12 @@
-"""Our networks as arms of a benchmark, with the product's memory or one of order n.
+"""Our networks as arms of a benchmark, with the product's memory or another of order n.
 
-A memory of order n is cross-fitted by document (ranks/crossfit.py) and heard as
+The product's forms are in model/memory.py; of `held` the memory's side of what came is worked out
+once a set of stories, and answers go the product's own way. Forms that are tried here alone are
+cross-fitted by document (ranks/crossfit.py) and heard as
 
     add    logits = beta (U m + g (ln p0(.|c) - ln p0(.)) + ln p0(.))     g from 1 down to `floor`
     mix    p = l p0(.|c) + (1 - l) p_network,   l = sigma(w m + b), learned, near 1 at birth
     stack  the same odds, but the network learns as if it were alone and only l learns from them
-    held   the network learns alone; l is one of eight, by how much mass the memory leaves to its
-           base, each fitted by EM on the stories for tuning (deleted interpolation; Jelinek &
-           Mercer 1980, recalled): a network that reads its texts again knows them too well to
-           fit l on them
 
 All but `add`, which needs whole rows, ask the memory for one number a position: the odds of what
 came.
@@ -25,15 +23,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks._arms import Arm, Law
-from benchmarks._arms_shares import SHARES, mixture, shares
 from benchmarks._arms_table import Spec
 from benchmarks._text_data import Batch, Corpus, Stories
 from rankspace.errors import InvalidConfig
 from rankspace.model.birth import from_statistics
 from rankspace.model.experts import Experts, violation
+from rankspace.model.memory import unsure
 from rankspace.model.network import Inputs, Network
 from rankspace.model.presets import NetworkConfig
 from rankspace.model.readout import Readout
+from rankspace.model.shares import mixture
 from rankspace.ranks.coordinate import GRID, buckets
 from rankspace.ranks.crossfit import CrossFit, Reading
 from rankspace.ranks.rows import Rows
@@ -45,6 +44,9 @@ FINE = 10_000
 BIRTH = 3.0
 """ln of the odds l : 1 - l at birth."""
 
+RECALLED = 4096
+"""Positions that the product's memory is asked for at once."""
+
 LOADS = 100
 """Steps whose loads of experts are added up for MaxVio."""
 
@@ -54,23 +56,22 @@ class Ours(Arm):
 
     def __init__(self, spec: Spec, corpus: Corpus, config: NetworkConfig, rate: float) -> None:
         self.model = self.network = Network(config)
-        from_statistics(self.network, corpus.space)
+        self.space = corpus.spaced(config.order)
+        from_statistics(self.network, self.space)
         self.average = spec.average
         self.spec, self.corpus = spec, corpus
-        self.readout = Readout(corpus.space)
+        self.readout = Readout(self.space)
         self.blend = nn.Linear(config.width, 1)
         nn.init.zeros_(self.blend.weight)
         nn.init.constant_(self.blend.bias, BIRTH)
         if spec.memory in ("mix", "stack"):
             self.network.add_module("blend", self.blend)
-        if spec.memory == "held":
-            self.network.register_buffer("edges", torch.zeros(SHARES - 1))
-            self.network.register_buffer("shares", torch.full((SHARES,), 0.5))
         recipe: Any = spec.recipe or spec.preset
         self._optimizer = Optimizer(self.network, recipe, rate)
         self._counted: CrossFit | None = corpus.memory(spec.order) if spec.memory else None
         self._readings: dict[int, tuple[Stories, Reading]] = {}
         self._known: dict[int, tuple[Stories, NDArray[np.float32]]] = {}
+        self._recalls: dict[int, tuple[Stories, Tensor, Tensor]] = {}
         self._loads: list[Tensor] = []
         self.network.advance(0.0)
 
@@ -91,9 +92,13 @@ class Ours(Arm):
         said = [each[index] for each in self._said(batch.symbols)]
         before, targets = batch.symbols.flatten()[index], flat[index]
         openness = gate(int(progress * FINE), FINE)
-        if self._counted is None:
-            return self._alone(said, before, targets, openness)
         places = batch.places.flatten()[index].numpy()
+        if self._counted is None:
+            if self.network.trust.held is None or self.network.training:
+                return self._alone(said, before, targets, openness)
+            left, doubt, memory, own = self._columns(said[0], before, targets, places, stories)
+            share = self.network.trust.held(left, doubt) if progress else torch.ones_like(own)
+            return -mixture(share, memory, own), 0.0
         logits = self._logits(said[0], before, 0.0)
         if self.spec.memory == "add":
             added = self._added(logits, self._rows(places, stories), openness)
@@ -102,11 +107,6 @@ class Ours(Arm):
         own = self.readout.losses(logits, 0, targets)
         if self.spec.memory == "mix":
             return -self._mix(said[0], memory, -own), 0.0
-        if self.spec.memory == "held":
-            if self.network.training:
-                return own, 0.0
-            left = np.log(self._reading(stories).mass[places])
-            return -self._held(torch.from_numpy(left).float(), memory, -own), 0.0
         return -self._mix(said[0].detach(), memory, -own.detach()), own.mean()
 
     def _alone(
@@ -131,14 +131,15 @@ class Ours(Arm):
     def law(self, symbols: Int[Tensor, "b t"]) -> Law:
         width = self.network.config.context
         mixed = self._said(symbols[:, -width:])[0].unflatten(0, (len(symbols), -1))[:, -1]
-        before = symbols[:, -1]
+        ends = torch.arange(1, len(symbols) + 1) * symbols.shape[1] - 1
+        before = self.readout.past(symbols, ends)
         if self._counted is None:
             odds = self._logits(mixed, before, 0.0).log_softmax(-1)
         else:
             told = [np.append(row, 2).astype(np.int32) for row in symbols.numpy()]
             reading = self._counted.read(told)
-            ends = np.cumsum([len(row) for row in told]) - 1
-            odds = self._heard(mixed, before, self._counted.rows(ends, reading))
+            places = np.cumsum([len(row) for row in told]) - 1
+            odds = self._heard(mixed, before, self._counted.rows(places, reading))
         ids = self.readout.doors[0].ids
         whole = torch.zeros(len(symbols), self.corpus.vocabulary.size)
         whole[:, ids] = odds.exp()
@@ -155,11 +156,11 @@ class Ours(Arm):
 
     def memory(self, stories: Stories) -> float | None:
         config = self.network.config
-        if not config.prior or self.spec.memory in ("mix", "stack", "held"):
+        if not config.prior or self.spec.memory in ("mix", "stack"):
             return None
         if config.memory in ("feature", "target"):
             return None
-        told = self.corpus.space.prior.log_probs(stories.ids).astype(np.float64)
+        told = self.space.memory.log_probs(stories.ids).astype(np.float64)
         if self._counted is not None:
             told = self._counted.log_probs(stories.ids).astype(np.float64)
         return float(told[stories.starts].sum() - told.sum())
@@ -177,16 +178,13 @@ class Ours(Arm):
         return [layer for layer in layers if isinstance(layer, Experts)]
 
     def _heard(
-        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n"], rows: Rows
+        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n *k"], rows: Rows
     ) -> Float[Tensor, "n a"]:
         """The odds of every symbol, as ln p, with a memory of order n."""
         logits = self._logits(mixed, before, 0.0)
         if self.spec.memory == "add":
             return self._added(logits, rows, 0.0).log_softmax(-1)
         table = torch.from_numpy(rows.dense())[:, self.readout.doors[0].ids].log_softmax(-1)
-        if self.spec.memory == "held":
-            left = torch.from_numpy(rows.log_mass)[:, None]
-            return self._held(left, table, logits.log_softmax(-1))
         return self._mix(mixed, table, logits.log_softmax(-1))
 
     def _mix(
@@ -196,39 +194,47 @@ class Ours(Arm):
         z = z if own.ndim == 2 else z[:, 0]
         return torch.logaddexp(memory + F.logsigmoid(z), own + F.logsigmoid(-z))
 
-    def _held(
-        self,
-        left: Float[Tensor, "n *one"],
-        memory: Float[Tensor, "n *a"],
-        own: Float[Tensor, "n *a"],
-    ) -> Float[Tensor, "n *a"]:
-        """The mixture whose share depends on ln of the mass that the memory leaves to its base."""
-        group = torch.bucketize(left, self._buffer("edges"))
-        return mixture(self._buffer("shares")[group], memory, own)
-
     def fit_shares(self, batches: Iterable[Batch], stories: Stories) -> None:
-        if self.spec.memory != "held":
+        if self.network.trust.held is None:
             return
         self.network.train(False)
-        places, own = [], []
+        found = []
         for batch in batches:
             flat = batch.targets.flatten()
             index = (flat >= 0).nonzero()[:, 0]
-            logits = self._logits(
-                self._said(batch.symbols)[0][index], batch.symbols.flatten()[index], 0.0
-            )
-            own.append((-self.readout.losses(logits, 0, flat[index])).exp())
-            places.append(batch.places.flatten()[index])
-        at = torch.cat(places).numpy()
-        left = torch.from_numpy(np.log(self._reading(stories).mass[at])).float()
-        memory = torch.from_numpy(np.exp(self._odds(stories)[at]))
-        edges = left.quantile(torch.arange(1, SHARES) / SHARES)
-        self._buffer("edges").copy_(edges)
-        self._buffer("shares").copy_(shares(torch.bucketize(left, edges), memory, torch.cat(own)))
+            mixed, before = self._said(batch.symbols)[0][index], batch.symbols.flatten()[index]
+            places = batch.places.flatten()[index].numpy()
+            found.append(self._columns(mixed, before, flat[index], places, stories))
+        self.network.trust.held.fit(*map(torch.cat, zip(*found, strict=True)))
         self.network.train()
 
-    def _buffer(self, name: str) -> Tensor:
-        return self.network.get_buffer(name)
+    def _columns(
+        self,
+        mixed: Float[Tensor, "n d"],
+        before: Int[Tensor, "n"],
+        targets: Int[Tensor, "n"],
+        places: NDArray[np.int64],
+        stories: Stories,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """[N] each, what `Readout.told` says of these positions of a set of stories."""
+        own = self._logits(mixed, before, 0.0).float().log_softmax(-1)
+        at = self.readout.doors[0].local[targets][:, None]
+        memory, left = self._recalled(stories)
+        return left[places], unsure(own), memory[places], own.gather(1, at)[:, 0]
+
+    def _recalled(self, stories: Stories) -> tuple[Tensor, Tensor]:
+        """[T] twice: ln p of every symbol of a set by the product's memory, and ln of its mass."""
+        if id(stories) not in self._recalls:
+            line = torch.from_numpy(stories.line.astype(np.int64))
+            memory, left = torch.zeros(2, len(line)).unbind()
+            asked = torch.ones(len(line), dtype=torch.bool)
+            asked[torch.from_numpy(stories.starts)] = False  # who opens a story is not asked for
+            for at in asked.nonzero()[:, 0].split(RECALLED):
+                odds, mass = self.readout.recalled(0, self.readout.past(line[None], at - 1))
+                memory[at] = odds.gather(1, self.readout.doors[0].local[line[at]][:, None])[:, 0]
+                left[at] = mass
+            self._recalls[id(stories)] = (stories, memory, left)
+        return self._recalls[id(stories)][1:]
 
     def _added(
         self, logits: Float[Tensor, "n a"], rows: Rows, openness: float
@@ -276,7 +282,7 @@ class Ours(Arm):
         """What the blocks say together, then each lower one alone where they are supervised."""
         rows, width = symbols.shape
         before = F.pad(symbols, (1, 0))[:, :-1]
-        ranks = self.corpus.space.order.rank_table[before.numpy(), symbols.numpy()]
+        ranks = self.space.order.rank_table[before.numpy(), symbols.numpy()]
         told = torch.from_numpy(buckets(ranks.astype(np.int32), GRID).astype(np.int64))
         times = torch.arange(width).expand(rows, -1)
         inputs = Inputs(symbols, torch.zeros_like(symbols), told, times)
@@ -288,7 +294,7 @@ class Ours(Arm):
         return [each.flatten(0, 1) for each in said]
 
     def _logits(
-        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n"], openness: float
+        self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n *k"], openness: float
     ) -> Float[Tensor, "n a"]:
         unembedding = self.network.unembedding()
         return self.readout.logits(self.network, unembedding, 0, mixed, before, openness)

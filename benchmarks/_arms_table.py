@@ -33,7 +33,7 @@ class Spec:
     """What is measured is the moving average of the weights."""
 
     memory: str = ""
-    """add, mix, stack, held, or empty for the product's memory of pairs."""
+    """add, mix or stack in place of the product's memory, or empty for that."""
 
     order: int = 5
     floor: float = 0.0
@@ -43,49 +43,63 @@ class Spec:
     """Leave a document out of its own prior."""
 
 
+TEXT: dict[str, Any] = {"memory": "held", "order": 5}
+"""What `rank` has switched on here: texts are few and long enough for a memory of order 5."""
+
+
+def _rank(**switches: Any) -> Spec:
+    return Spec(switches=TEXT | switches)
+
+
+def _pairs(**switches: Any) -> Spec:
+    """With the memory of pairs that the preset has by default."""
+    return Spec(switches=switches)
+
+
 SPECS: dict[str, Spec] = {
     "gpt2": Spec("gpt2", average=False),
+    "gpt2+held5": Spec("gpt2", TEXT, average=False),
     "prism": Spec("prism", average=False),
     "prism-noise": Spec("prism", {"noise_end": 0.0, "noise_birth": 0.0}, average=False),
     "prism-untied": Spec("prism", {"tied": False}, average=False),
     "prism-ratio-10": Spec("prism", {"rotary_bases": [1e4, 1e3]}, average=False),
     "prism-one-base": Spec("prism", {"rotary_bases": [1e4]}, average=False),
     "crate": Spec("crate", average=False),
-    "rank": Spec(),
-    "rank_moe": Spec("rank_moe"),
-    "rank-speak": Spec(switches={"all_blocks_speak": False}),
-    "rank-gate": Spec(switches={"gated": False}),
-    "rank-beta": Spec(switches={"query_key_norm": False}),
-    "rank-rotary": Spec(switches={"rotary": False}),
-    "rank-coordinate": Spec(switches={"rank_buckets": 0}),
-    "rank-prior": Spec(switches={"prior": False}),
-    "rank-muon": Spec(recipe="gpt2"),
-    "rank-average": Spec(average=False),
-    "rank+full": Spec(switches={"memory": "full"}),
-    "rank+scalar": Spec(switches={"memory": "scalar"}),
-    "rank+counts": Spec(switches={"memory": "counts"}),
-    "rank+feature": Spec(switches={"memory": "feature"}),
-    "rank+mixture": Spec(switches={"memory": "mixture"}),
+    "rank": _rank(),
+    "rank_moe": Spec("rank_moe", TEXT),
+    "rank-speak": _rank(all_blocks_speak=False),
+    "rank-gate": _rank(gated=False),
+    "rank-beta": _rank(query_key_norm=False),
+    "rank-rotary": _rank(rotary=False),
+    "rank-coordinate": _rank(rank_buckets=0),
+    "rank-order": _rank(order=2),
+    "rank-held": _pairs(),
+    "rank-prior": _pairs(prior=False),
+    "rank-muon": Spec(switches=TEXT, recipe="gpt2"),
+    "rank-average": Spec(switches=TEXT, average=False),
+    "rank+full": _pairs(memory="full"),
+    "rank+scalar": _pairs(memory="scalar"),
+    "rank+counts": _pairs(memory="counts"),
+    "rank+feature": _pairs(memory="feature"),
+    "rank+mixture": _pairs(memory="mixture"),
+    "rank+target": _pairs(memory="target"),
     "rank+add5": Spec(memory="add"),
     "rank+add5-kept": Spec(memory="add", floor=1.0),
     "rank+mix5": Spec(memory="mix"),
     "rank+mix5-leaky": Spec(memory="mix", cross_fit=False),
     "rank+stack5": Spec(memory="stack"),
-    "rank+held5": Spec(memory="held"),
-    "gpt2+held5": Spec("gpt2", memory="held", average=False),
-    "rank+target": Spec(switches={"memory": "target"}),
-    "rank+supervise": Spec(switches={"supervise": 0.3}),
-    "rank+softmax": Spec(switches={"speak": "softmax"}),
-    "rank+input": Spec(switches={"gate_beta": "input"}),
-    "rank+length": Spec(switches={"length_term": True}),
-    "rank+values": Spec(switches={"value_residual": True}),
-    "rank+first": Spec(switches={"first_residual": True}),
-    "rank+squared": Spec(switches={"gated": False, "squared": True}),
-    "rank+rms": Spec(switches={"norm": "rms"}),
-    "rank+cap": Spec(switches={"soft_cap": 20.0}),
-    "rank+pmi": Spec(switches={"birth": "pmi"}),
+    "rank+supervise": _rank(supervise=0.3),
+    "rank+softmax": _rank(speak="softmax"),
+    "rank+input": _rank(gate_beta="input"),
+    "rank+length": _rank(length_term=True),
+    "rank+values": _rank(value_residual=True),
+    "rank+first": _rank(first_residual=True),
+    "rank+squared": _rank(gated=False, squared=True),
+    "rank+rms": _rank(norm="rms"),
+    "rank+cap": _rank(soft_cap=20.0),
+    "rank+pmi": _rank(birth="pmi"),
 }
-"""A minus takes an element out of `rank`, a plus puts one in."""
+"""A minus takes an element out of `rank`, a plus puts one in; forms of the memory replace it."""
 
 
 def missing(name: str) -> str:

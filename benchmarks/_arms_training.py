@@ -1,7 +1,7 @@
 """One training loop for all neural arms: the same texts, steps, schedule, stopping and figures.
 
 Every step reads 16 stories. Rates rise, hold and fall to zero at the last step (the schedule of
-rankspace.training.optimizer). Every 50,000 symbols the first 128 held-out stories are read; what
+rankspace.training.optimizer). Every 100,000 symbols the first 128 held-out stories are read; what
 is reported is the state that was best there, on the other held-out stories. Training ends when
 those 128 have not become better for `patience` readings; the first quarter does not count, for an
 arm that begins with a memory gets worse before it gets better.
@@ -26,7 +26,7 @@ from rankspace.training.optimizer import Average, factor
 from rankspace.training.precision import fast
 
 ROWS = 16
-READ_EVERY = 50_000
+READ_EVERY = 100_000
 SETTLED = 0.25
 """Share of the steps before which no reading ends the training."""
 
@@ -47,7 +47,7 @@ class Plan:
     read_every: int = READ_EVERY
     """Tokens between two readings of the held-out stories."""
 
-    patience: int = 8
+    patience: int = 4
     """Readings without a better one before the end."""
 
     sampled: int = 16

@@ -179,8 +179,12 @@ class Corpus:
 
     @cached_property
     def space(self) -> Space:
-        """Codec, vocabulary and the product's memory of the training stories."""
-        return Space({"text": self.codec}, self.vocabulary, Counts.of(self.train.ids, ORDER))
+        """Codec, vocabulary and the product's memory of pairs of the training stories."""
+        return self.spaced(ORDER)
+
+    def spaced(self, order: int) -> Space:
+        """The same with counts of this order."""
+        return Space({"text": self.codec}, self.vocabulary, Counts.of(self.train.ids, order))
 
     def memory(self, order: int) -> CrossFit:
         """A memory of this order."""

@@ -108,6 +108,9 @@ class Readout:
         past = before if before.ndim == 2 else None
         before = before if past is None else past[:, -1]
         chosen, trust, limit = self.doors[door], network.trust, network.config.soft_cap
+        if trust.form == "held" and past is not None:
+            own = self.logits(network, unembedding, door, mixed, before, 0.0)
+            return trust.trusted(own.float(), *self.recalled(door, past), gate)
         symbols = unembedding[chosen.ids].to(mixed.dtype).T
         if network.log_beta is None:
             return cap(_product(mixed, symbols).float(), limit)
@@ -117,8 +120,6 @@ class Readout:
         scores = scores + beta * (1.0 - open_) * chosen.unigram
         if trust.form == "mixture":
             return trust.mixture(scores, chosen.bigram[before], trust.share(mixed, gate))
-        if trust.form == "held" and past is not None:
-            return trust.trusted(scores.float(), *self.recalled(door, past), gate)
         if isinstance(open_, float) and not open_:
             return scores
         return scores + beta * open_ * chosen.bigram[before]

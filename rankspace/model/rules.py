@@ -70,7 +70,7 @@ def _speak(speak: str, fields: Fields) -> str:
 
 
 def _memory(memory: str, fields: Fields) -> str:
-    if memory != "annealed" and not fields.get("prior", True):
+    if memory not in ("annealed", "held") and not fields.get("prior", True):
         return "needs prior true"
     silent = memory == "feature" and not fields.get("rank_buckets", 1)
     return "a memory that is a feature needs rank_buckets above 0" if silent else ""
