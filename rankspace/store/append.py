@@ -32,7 +32,8 @@ from rankspace.store.blobs import Region
 from rankspace.store.content import Pile
 from rankspace.store.database import insert_many, now_us
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
-from rankspace.store.schema import VERSION, facts, records, regions, streams
+from rankspace.store.marks import touch
+from rankspace.store.schema import records, regions, streams
 
 
 class Prepared(NamedTuple):
@@ -157,8 +158,9 @@ def compare_and_append(connection: Connection, batches: Sequence[Batch]) -> list
             outcomes.append(_place(connection, heads.get(batch.stream), batch))
         except RankspaceError as error:
             outcomes.append(error)
-    if not _write(connection, heads.values()):
-        _sync(connection)
+    wrote = _write(connection, heads.values())
+    if not wrote and any(isinstance(outcome, Appended) for outcome in outcomes):
+        touch(connection)  # what is acknowledged once more may have been written, not synced
     return outcomes
 
 
@@ -235,11 +237,6 @@ def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
         head.rejected += one.reason is not None
         head.size += one.size
         head.kept += one.size
-
-
-def _sync(connection: Connection) -> None:
-    """Write something, that the commit is synced: what is acknowledged again may not have been."""
-    connection.execute(update(facts).where(facts.c.name == "version").values(value=VERSION))
 
 
 def _write(connection: Connection, heads: Iterable[_Head]) -> bool:

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
-from rankspace.store import faults, recovery, schema
+from rankspace.store import faults, marks, recovery, schema
 from rankspace.store.config import StoreConfig
 
 _WRITE = "rankspace_write"
@@ -39,6 +39,7 @@ class Database:
 
     def __init__(self, config: StoreConfig) -> None:
         self._stopped = False
+        self._announced = False
         self._engine = _engine(config, "FULL")
         self._file = _file(self._engine)
         if self._file is not None and not config.cut_damaged_log:
@@ -73,6 +74,10 @@ class Database:
         """All of the block or nothing of it; on disk when the block has ended, if `synced`."""
         if self._stopped:
             raise Overloaded(_STOPPED, retry_after_s=30.0)
+        if not synced and not self._announced:
+            with self.write() as connection:
+                marks.announce(connection)
+            self._announced = True
         engine = self._writer if synced else self._lazy
         with (
             self._watched(),
@@ -82,6 +87,7 @@ class Database:
         ):
             if not synced and not self._sqlite:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
+            marks.mark(connection, synced)
             yield connection
             with faults.committing():
                 transaction.commit()

@@ -21,6 +21,7 @@ from rankspace.store.append import fence, stream_row
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database, now_us
 from rankspace.store.growing import Abandon, Begin, Chunk, End, Grown, Medium, Step
+from rankspace.store.marks import touch
 from rankspace.store.schema import growing
 
 _COLLECT_EVERY_S = 10.0
@@ -49,7 +50,10 @@ class Pieces:
             with self._database.write(synced) as connection:
                 row = stream_row(connection, stream, lock=True)
                 fence(connection, row, epoch)
-                answers += [self._step(connection, row, step, hashes) for step in run]
+                grown = [self._step(connection, row, step, hashes) for step in run]
+                if synced and any(isinstance(one, Grown) and one.duplicate for one in grown):
+                    touch(connection)  # it may have been written before, and not synced
+                answers += grown
         return answers
 
     def open(self, stream: str) -> tuple[Grown, ...]:

@@ -16,8 +16,9 @@ by an earlier log; one before it that has other salts is damaged, or torn. The h
 one piece: wrong sums of its own are damage. Where it is all zeros the salts are the first frame's.
 
 Damage in the last commit cannot be told from a tear. In the mode "written" commits are not synced
-one by one, so after a power cut a log may be damaged like this although nothing that was promised
-is lost. Source: sqlite.org/fileformat2.html#the_write_ahead_log.
+one by one, so after a power cut a log may have holes where nothing was promised: once that mode has
+been used, only a commit that was surely synced (`marks`) tells that what is before it had been
+synced. Source: sqlite.org/fileformat2.html#the_write_ahead_log.
 """
 
 import time
@@ -27,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankspace.errors import Corrupt
+from rankspace.store.marks import NUMBER, is_used, is_written
 
 _HEADER = 32
 _FRAME = 24  # bytes of a frame before its page
@@ -70,7 +72,21 @@ def _damaged(path: Path) -> bool:
         return False
     count = int(np.flatnonzero(ours)[-1]) + 1
     good = ours[:count] & _sums_agree(raw[:count], heads[:count], header)
-    return _synced_after(good, heads[:count, 1] != 0)
+    commits = heads[:count, 1] != 0
+    numbers = raw[:count, _FRAME:][:, NUMBER].copy().view(">u4")[:, 0]
+    numbers = np.where(heads[:count, 0] == 1, numbers, 0)  # those on first pages
+    if is_used(_number(path)) or (good & is_used(numbers)).any():
+        unsure = ~ours[:count] | (heads[:count, 0] == 1) & ~good | is_written(numbers)
+        commits &= ~_any_since_commit(unsure, commits)
+    return _synced_after(good, commits)
+
+
+def _any_since_commit(found: Truths, commits: Truths) -> Truths:
+    """Whether anything was found in a frame or before it, up to the commit before."""
+    total = np.cumsum(found)
+    ends = np.flatnonzero(commits)
+    before = np.concatenate([[0], total[ends]])[np.cumsum(commits) - commits]
+    return (total - before) > 0
 
 
 def _is_header(header: Words) -> bool:
@@ -81,11 +97,24 @@ def _is_header(header: Words) -> bool:
     return bool((_sums(np.zeros((1, 2), np.uint32), told[None])[0] == header[6:8]).all())
 
 
+def _first_bytes(path: Path) -> bytes:
+    """How the database begins."""
+    database = path.with_name(path.name.removesuffix("-wal"))
+    if not database.exists():
+        return b""
+    with database.open("rb") as file:
+        return file.read(100)
+
+
 def _page_bytes(path: Path) -> int:
     """Bytes of a page, as the database itself says."""
-    with path.with_name(path.name.removesuffix("-wal")).open("rb") as file:
-        told = int.from_bytes(file.read(18)[16:18], "big")
+    told = int.from_bytes(_first_bytes(path)[16:18], "big")
     return {0: 4096, 1: 65536}.get(told, told)
+
+
+def _number(path: Path) -> int:
+    """The number that marks commits, as the database itself has it."""
+    return int.from_bytes(_first_bytes(path)[NUMBER], "big")
 
 
 def _sums_agree(raw: NDArray[np.uint8], heads: Words, header: Words) -> Truths:

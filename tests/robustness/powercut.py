@@ -14,6 +14,7 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -66,7 +67,7 @@ class Platter:
     """A folder's disk, followed along a journal."""
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
-        self._root, self._chance = folder, chance
+        self._root, self.chance = folder, chance
         self._names: dict[Path, File] = {}
         self._live: dict[Path, File] = {}
         self._inodes: dict[int, File] = {}
@@ -125,7 +126,7 @@ class Platter:
             if key[0] == inode:  # another sync of this file is under way
                 self._begun[key] = max(0, self._begun[key] - count)
         if kind == "f":
-            covered = [one for one in covered if self._chance.random() < 0.5]
+            covered = [one for one in covered if self.chance.random() < 0.5]
         elif file.folder:
             self._settle([one for one in namings if one.touches(self._folders[inode])])
         file.settle(covered)
@@ -144,7 +145,7 @@ class Platter:
 
     def cut(self) -> None:
         """Make the folder what it is after a power cut at the end of the journal."""
-        self._settle(self._namings[: self._chance.randint(0, len(self._namings))])
+        self._settle(self._namings[: self.chance.randint(0, len(self._namings))])
         shutil.rmtree(self._root)
         self._root.mkdir()
         for path in sorted(self._names):
@@ -157,13 +158,13 @@ class Platter:
 
     def _kept(self, cached: list[tuple[int, bytes | None]]) -> list[tuple[int, bytes | None]]:
         """What of the cached writes reached the platter before the power went."""
-        how = self._chance.choice(["none", "all", "first", "any", "torn"])
-        first = cached[: self._chance.randint(0, len(cached))]
+        how = self.chance.choice(["none", "all", "first", "any", "torn"])
+        first = cached[: self.chance.randint(0, len(cached))]
         if how == "torn" and first and first[-1][1]:
             at, data = first.pop()
-            sectors = self._chance.randint(0, len(data or b"") // SECTOR)
+            sectors = self.chance.randint(0, len(data or b"") // SECTOR)
             first.append((at, (data or b"")[: sectors * SECTOR]))
-        some = [one for one in cached if self._chance.random() < 0.5]
+        some = [one for one in cached if self.chance.random() < 0.5]
         return {"none": [], "all": cached, "first": first, "any": some, "torn": first}[how]
 
 
@@ -229,6 +230,16 @@ class Disk:
         """Bring the folder to what a power cut would have left; its users have been killed."""
         self._platter.play(self._journal)
         self._platter.cut()
+        self.begin()
+
+    def cuts(self, times: int) -> Iterator[None]:
+        """What cuts at this moment may leave, one after the other; nobody may be working on it."""
+        for seed in range(times):
+            platter = deepcopy(self._platter)
+            platter.chance = random.Random(seed)
+            platter.play(self._journal)
+            platter.cut()
+            yield
         self.begin()
 
 

@@ -10,6 +10,7 @@ import pytest
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Part, Sample
 from rankspace.store.config import StoreConfig
+from rankspace.store.entries import Durability
 from rankspace.store.store import Store
 
 APPENDS = 12
@@ -129,3 +130,33 @@ def test_what_a_crash_left_in_the_log_is_in_the_database_before_anything_is_adde
         shutil.copytree(tmp_path / "s", tmp_path / "copy", ignore=shutil.ignore_patterns("*-*"))
     with Store.open(StoreConfig(folder=tmp_path / "copy")) as store:
         assert len(list(store.log.read("s"))) == APPENDS
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.8])
+def test_damage_before_a_synced_commit_is_told_where_others_were_only_written(
+    tmp_path: Path, share: float
+) -> None:
+    with Store.open(StoreConfig(folder=tmp_path / "alive")) as store:
+        store.log.create("s")
+        for number in range(APPENDS):
+            durability: Durability = "synced" if number % 3 else "written"
+            store.log.append("s", number, [sample(number)], durability=durability)
+        shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    damaged = bytearray((tmp_path / "dead" / "store.db-wal").read_bytes())
+    damaged[int(len(damaged) * share)] ^= 1
+    with pytest.raises(Corrupt, match="cut_damaged_log"):
+        reopened(tmp_path / "dead", tmp_path / "s", bytes(damaged))
+
+
+def test_a_hole_among_commits_that_were_only_written_is_their_end(tmp_path: Path) -> None:
+    with Store.open(StoreConfig(folder=tmp_path / "alive")) as store:
+        store.log.create("s")
+        store.log.append("s", 0, [sample(0)])
+        kept = (tmp_path / "alive" / "store.db-wal").stat().st_size
+        for number in range(1, APPENDS):
+            store.log.append("s", number, [sample(number)], durability="written")
+        shutil.copytree(tmp_path / "alive", tmp_path / "dead")
+    holed = bytearray((tmp_path / "dead" / "store.db-wal").read_bytes())
+    at = kept + (len(holed) - kept) // 2
+    holed[at : at + 4096] = bytes(4096)
+    assert 1 <= reopened(tmp_path / "dead", tmp_path / "s", bytes(holed)) < APPENDS
