@@ -24,6 +24,7 @@ from services.audit import Audit
 from services.auth import Guard
 from services.draining import Draining
 from services.engine import Engine
+from services.gateway import pauses
 from services.gateway.calls import OpenCalls
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Door
@@ -112,10 +113,11 @@ async def serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
     try:
-        async with running(config, engine, beside):
-            limits = config.ingestion.limits
-            await asyncio.to_thread(sandbox.report, config.ingestion.sandbox, limits)
-            await stopped.wait()
+        with pauses.short():
+            async with running(config, engine, beside):
+                limits = config.ingestion.limits
+                await asyncio.to_thread(sandbox.report, config.ingestion.sandbox, limits)
+                await stopped.wait()
     finally:
         await engine.close()
         log.info("closed")

@@ -4,7 +4,7 @@ message → read: samples, their form judged, on the loop → judge: what needs 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rankspace.errors import InvalidInput, LimitExceeded, NotBuilt, RankspaceError
@@ -14,7 +14,6 @@ from rankspace.media.sample import Sample
 from rankspace.store.entries import Refusal, Rejected
 from rankspace.store.growing import Medium
 from rankspace.v1 import ingestion_pb2 as pb
-from rankspace.v1 import media_pb2
 from rankspace.wire import ingestion as wire
 from rankspace.wire.media import read_sample, write_sample
 from services.ingestion.config import IngestionConfig
@@ -69,23 +68,24 @@ async def read(
             f"a batch holds 1 to {config.batch_samples_max} samples, this one {len(batch.samples)}",
             "batch.samples",
         )
-    refusals: dict[int, RankspaceError] = {}
-    places = iter(range(len(batch.samples)))
-
-    def one(message: media_pb2.Sample) -> Sample | None:
-        at, sample = next(places), None
-        try:
-            sample = read_sample(message, grown=grown)
-            check_form(sample, config.limits)
-        except (InvalidInput, NotBuilt) as error:
-            refusals[at] = error
-        return sample
-
-    samples = await desk.each(one, batch.samples)
-    found = Read(batch, samples, refusals, config.limits)
+    found = Read(batch, [], {}, config.limits)
+    await desk.through(_reading(found, grown))
     if batch.content_hash:
         await _check_hash(found, bool(grown))
     return found
+
+
+def _reading(found: Read, grown: Mapping[str, Medium] | None) -> Iterator[None]:
+    """A step a sample."""
+    for at, message in enumerate(found.batch.samples):
+        sample = None
+        try:
+            sample = read_sample(message, grown=grown)
+            check_form(sample, found.limits)
+        except (InvalidInput, NotBuilt) as error:
+            found.refusals[at] = error
+        found.samples.append(sample)
+        yield
 
 
 async def judge(found: Read, sandbox: Sandbox) -> Admitted:

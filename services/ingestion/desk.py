@@ -8,13 +8,9 @@ is. First come, first served.
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from typing import TypeVar
+from collections.abc import Iterable
 
 SLICE_S = 0.002
-
-Item = TypeVar("Item")
-Found = TypeVar("Found")
 
 
 class Desk:
@@ -25,16 +21,14 @@ class Desk:
         self._spent_s = 0.0
         """Since the loop last did something else."""
 
-    async def each(self, work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
-        """Do the work on each item; what came of it."""
-        found: list[Found] = []
+    async def through(self, steps: Iterable[object]) -> None:
+        """Take every step: the iterator works each time it is asked for the next one."""
+        clock = time.perf_counter
         async with self._turn:
-            began = time.perf_counter() - self._spent_s
-            for item in items:
-                found.append(work(item))
-                if time.perf_counter() - began > SLICE_S:
+            began = clock() - self._spent_s
+            for _ in steps:
+                if clock() - began > SLICE_S:
                     self._spent_s = 0.0
                     await asyncio.sleep(0)
-                    began = time.perf_counter()
-            self._spent_s = time.perf_counter() - began
-        return found
+                    began = clock()
+            self._spent_s = clock() - began
