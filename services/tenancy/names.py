@@ -32,7 +32,7 @@ class Names:
         if not self.tenant:
             return value
         if isinstance(value, str):
-            return re.sub(rf"(?<![\w./-]){re.escape(self.tenant)}/(?=[a-z0-9])", "", value)
+            return re.sub(rf"(?<![\w.-]){re.escape(self.tenant)}/(?=[a-z0-9])", "", value)
         if isinstance(value, Mapping):
             return {self.plain(key): self.plain(item) for key, item in value.items()}
         if isinstance(value, list | tuple):

@@ -224,3 +224,5 @@ def test_errors_and_events_are_told_in_the_tenant_s_names() -> None:
         {"message": "acme/photos of acme/a and not-acme/b", "shares": {"acme/photos": 1.0}}
     )
     assert told == {"message": "photos of a and not-acme/b", "shares": {"photos": 1.0}}
+    metrics = Names("acme").plain({"held_out_loss/acme/photos": 1.0, "seen/acme": 2.0})
+    assert metrics == {"held_out_loss/photos": 1.0, "seen/acme": 2.0}
