@@ -191,7 +191,7 @@ class ModelFile(_message.Message):
     path: _builtins.str
     """Its path in the version's folder, with "/" between names."""
     bytes: _builtins.int
-    """Its size in bytes."""
+    """Its size in bytes; 0 where the server that answers does not have the files."""
     sha256: _builtins.str
     """SHA-256 of its bytes, in lower-case hexadecimal."""
     def __init__(

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+import structlog
+
 from rankspace.generation.request import Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
@@ -39,6 +41,8 @@ from services.telemetry.following import following
 
 Found = TypeVar("Found")
 
+log = structlog.get_logger()
+
 
 class LocalEngine(Ingesting):
     """A store, the models in it, and a trainer. Call `ready` first and `close` last."""
@@ -53,6 +57,9 @@ class LocalEngine(Ingesting):
 
     async def ready(self) -> None:
         self._store = await self._with(lambda: Store.open(self._store_config))
+        if absent := await self._with(self._store.catalogue.models.absent):
+            fix = "let the servers of this database share the folder models/"
+            log.warning("models are on other servers", models=absent[:10], of=len(absent), fix=fix)
         self._answers = Answers(self._store.catalogue.models, self._config)
         self._committer = Committer(self._store.log, self._with, self._config)
         self._committer.begin()
