@@ -9,6 +9,7 @@ from grpc.aio import ServicerContext
 
 from rankspace.errors import Corrupt, InvalidInput
 from rankspace.store.entries import ModelVersion
+from rankspace.store.models import check_here
 from rankspace.v1 import models_pb2 as pb
 from rankspace.v1 import models_pb2_grpc as pb_grpc
 from rankspace.wire.models import write_alias, write_model
@@ -76,6 +77,7 @@ class Models(pb_grpc.ModelServiceServicer):
         self, request: pb.ExportModelVersionRequest, _context: Context
     ) -> AsyncIterator[pb.ExportModelVersionResponse]:
         model = await self._engine.model(read_reference(request.name))
+        await asyncio.to_thread(check_here, model)
         yield pb.ExportModelVersionResponse(model_version=await _written(model))
         for path in sorted(model.files):
             async for chunk in _chunks(path, model.folder / path):
@@ -87,6 +89,8 @@ async def _written(model: ModelVersion) -> pb.ModelVersion:
 
 
 def _sizes(model: ModelVersion) -> dict[str, int]:
+    if not model.folder.is_dir():  # another server has it
+        return {}
     try:
         return {path: (model.folder / path).stat().st_size for path in model.files}
     except OSError as error:

@@ -4,7 +4,8 @@
 
 A folder is copied, its files are hashed and brought to disk, and one rename puts it in place inside
 the transaction that registers it. A crash before the commit leaves a folder without a row: the next
-version replaces it.
+version replaces it. Servers that share a database and no folder know of each other's versions and
+do not have their files.
 """
 
 import secrets
@@ -15,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Row, func, insert, select
 
-from rankspace.errors import Corrupt, InvalidInput, NotFound
+from rankspace.errors import Corrupt, InvalidInput, NotFound, Refused
 from rankspace.store import files
 from rankspace.store.aliases import NAME, Aliases, parse_reference
 from rankspace.store.database import Database, now_us, token_number
@@ -103,8 +104,16 @@ class Models:
             return self.get(reference)
         return self.get(alias.name, alias.version)
 
+    def absent(self) -> tuple[str, ...]:
+        """The versions whose files are not in this folder, by name."""
+        query = select(models.c.name, models.c.version).order_by(models.c.name, models.c.version)
+        with self._database.read() as connection:
+            rows = connection.execute(query).all()
+        return tuple(f"{n}@{version}" for n, version in rows if not self._path(n, version).is_dir())
+
     def verify(self, model: ModelVersion) -> Path:
         """The model's folder, after every file in it was checked against its hash."""
+        check_here(model)
         found = files.manifest(model.folder)
         if found != model.files:
             wrong = sorted(name for name, _ in found.items() ^ model.files.items())
@@ -122,6 +131,15 @@ class Models:
 
     def _version(self, row: Row[Any]) -> ModelVersion:
         return ModelVersion(**row._mapping, folder=self._path(row.name, row.version))
+
+
+def check_here(model: ModelVersion) -> None:
+    """Refuse a model that another server has."""
+    if not model.folder.is_dir():
+        raise Refused(
+            f"the files of model {model.reference} are not on this server; ask the one that "
+            "trained it, or let the servers share the folder models/"
+        )
 
 
 def _settled(folder: Path) -> dict[str, str]:

@@ -9,6 +9,7 @@ from rankspace.errors import InvalidInput
 from rankspace.media.decode import Decode
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Wish
+from rankspace.store.store import Store
 from rankspace.training.job import Event
 
 
@@ -66,6 +67,22 @@ def die_once(
         os._exit(1)
     yield Event(phase="training", step=2, message="resumed")
     yield Event(phase="done", state="succeeded")
+
+
+def read(
+    store: StoreConfig,
+    job_id: str,
+    _rank: int,
+    _world: int,
+    _wish: Callable[[], Wish],
+    decode: Decode,
+) -> Iterator[Event]:
+    """Read all samples of the stream s and decode what they hold."""
+    with Store.open(store) as opened:
+        found = [part for _, sample in opened.log.read("s") for part in sample.parts]
+    clips = [decode(part) for part in found]
+    message = f"{len(clips)} parts of {sum(len(part.data) for part in found)} bytes"
+    yield Event(phase="done", state="succeeded", message=message)
 
 
 def add(

@@ -12,12 +12,15 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from rankspace.errors import InvalidInput, Refused
-from rankspace.store.config import StoreConfig
+from rankspace.media.sample import Sample
+from rankspace.store.config import S3Config, StoreConfig
 from rankspace.store.entries import ENDED, Job
 from rankspace.store.store import Store
 from services.cluster import ClusterConfig, RayTrainer
 from services.cluster.performing import fail, perform
 from services.cluster.trainer import _prepare
+from tests.s3 import S3
+from tests.worlds import part
 
 PROGRAMS = "tests.services.programs"
 
@@ -137,6 +140,31 @@ async def test_two_workers_are_one_group(store: Store, trainer: RayTrainer) -> N
     done = await ended(store, job)
     assert done.last_event is not None
     assert done.last_event["metrics"] == {"total": 3.0, "world": 2.0}
+
+
+@pytest.mark.cluster
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+async def test_a_worker_reads_and_decodes_what_lies_in_a_bucket(
+    config: StoreConfig, s3: S3
+) -> None:
+    bucket = {"blobs": f"s3://{s3.fresh()}/media", "inline_bytes_max": 16}
+    reach = S3Config(endpoint=s3.endpoint, region="us-east-1")
+    there = config.model_copy(update={"s3": reach, **bucket})
+    pictures = [Sample(f"p{seed}", (part("image", seed),)) for seed in range(5)]
+    size = sum(len(each.parts[0].data) for each in pictures)
+    with Store.open(there) as store:
+        store.log.create("s")
+        store.log.append("s", 0, pictures)
+        trainer = RayTrainer(there, ClusterConfig(cpus=2), f"{PROGRAMS}:read")
+        job = queued(store)
+        await trainer.start(job)
+        done = await ended(store, job)
+        await trainer.close()
+    assert done.last_event is not None
+    assert (done.state, done.last_event["message"]) == ("succeeded", f"5 parts of {size} bytes")
+    assert not (config.folder / "blobs").exists()
+    await nothing_left(config.folder)
 
 
 @pytest.mark.cluster

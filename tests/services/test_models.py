@@ -95,6 +95,19 @@ async def test_a_version_whose_files_are_lost_is_corrupt(stub: Any, engine: Parr
     assert str(version.folder) not in text
 
 
+async def test_a_version_that_another_server_has_is_listed_and_not_exported(
+    stub: Any, engine: ParrotEngine, tmp_path: Path
+) -> None:
+    engine.store.catalogue.models.get("m", 2).folder.rename(tmp_path / "elsewhere")
+    page = await stub.ListModelVersions(pb.ListModelVersionsRequest(parent="models/m"))
+    assert [version.name for version in page.model_versions] == [SECOND, FIRST]
+    assert {file.bytes for file in page.model_versions[0].files} == {0}
+    call = stub.ExportModelVersion(pb.ExportModelVersionRequest(name=SECOND))
+    code, reason, _, text = await refusal(call.read())
+    assert (code, reason) == (grpc.StatusCode.FAILED_PRECONDITION, "REFUSED")
+    assert str(tmp_path) not in text
+
+
 async def test_what_is_not_there_or_misnamed_is_refused(stub: Any) -> None:
     missing = stub.GetModelVersion(pb.GetModelVersionRequest(name="models/m/versions/9"))
     assert (await refusal(missing))[0] == grpc.StatusCode.NOT_FOUND

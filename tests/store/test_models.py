@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rankspace.errors import Corrupt, InvalidInput, NotFound
+from rankspace.errors import Corrupt, InvalidInput, NotFound, Refused
 from rankspace.store.models import Models
 from rankspace.store.store import Store
 
@@ -60,6 +60,18 @@ def test_a_changed_or_an_added_file_is_corrupt(models: Models, folder: Path) -> 
     (model.folder / "network.json").write_text("{ }")
     with pytest.raises(Corrupt, match=r"network\.json"):
         models.verify(model)
+
+
+def test_a_version_that_another_server_has_is_told_and_not_taken_for_damage(
+    models: Models, folder: Path
+) -> None:
+    here, there = models.register("m", folder, {}), models.register("m", folder, {})
+    assert models.absent() == ()
+    there.folder.rename(folder.parent / "of another server")
+    assert models.absent() == ("m@2",)
+    assert models.verify(here) == here.folder
+    with pytest.raises(Refused, match="m@2 are not on this server"):
+        models.verify(there)
 
 
 def test_what_a_crash_left_in_a_version_s_place_is_replaced(models: Models, folder: Path) -> None:
