@@ -27,6 +27,14 @@ NEEDS = {"redis": "redis-server", "postgres": "postgres"}
 HOSTS = {"full echo": "echo", "window 1": "rankspace"}
 """Ways to load a server that another row has started."""
 
+BARS: dict[str, tuple[list[str], list[str]]] = {
+    "echo": (["image", "mix"], ["echo", "rankspace"]),
+    "texts": (["text"], ["rankspace", "redis", "postgres"]),
+    "waits": (["text", "image", "audio", "mix"], ["rankspace"]),
+    "growth": ([], []),
+}
+"""Media and contenders that one bar alone needs."""
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -62,8 +70,11 @@ class Plan:
     grown: dict[int, float] = field(default_factory=dict)
     """Microseconds a sample, by the size of the stream."""
 
-    late: dict[str, servers.Late] = field(default_factory=dict)
-    """How late our event loop came, by kind."""
+    late: dict[tuple[str, str], list[servers.Late]] = field(default_factory=dict)
+    """How late our event loop came in each run, by kind and load."""
+
+    bar: str = ""
+    """Rows that this bar does not need are left out; empty: none are."""
 
     disk: dict[int, float] = field(default_factory=dict)
     """MB/s of the disk, by the bytes between two syncs."""
@@ -78,10 +89,11 @@ def cells(plan: Plan, kind: str) -> Iterator[Cell]:
     """Contenders in turn, so that what else the machine does hits all alike."""
     for connections in plan.connections:
         bar = connections == BAR_CONNECTIONS
+        ways = [*plan.contenders, *("full echo",) * ("echo" in plan.contenders and bar)]
         for _ in range(plan.repeats if bar and kind != "audio" else 1):
-            yield from (Cell(name, kind, connections) for name in plan.contenders)
-        if bar:
-            yield from (Cell(name, kind, connections) for name in HOSTS)
+            yield from (Cell(name, kind, connections) for name in ways)
+        if bar and not plan.bar:
+            yield Cell("window 1", kind, connections)
             if kind in ("text", "image"):
                 yield from (Cell(name, kind, connections, False) for name in plan.contenders)
 
@@ -95,12 +107,11 @@ async def measure(plan: Plan, kind: str, folder: Path) -> None:
                 tally = await run(plan, cell, running[host])
                 plan.found.setdefault(cell, []).append(tally)
                 told(f"{cell}: {tally.mb_s:.1f} MB/s, {tally.samples_s:.0f} samples/s")
-        full = plan.median(Cell("rankspace", kind, BAR_CONNECTIONS))
-        if full:
+        cell = Cell("rankspace", kind, BAR_CONNECTIONS)
+        full = plan.median(cell)
+        if full and plan.bar in ("", "waits"):
             half = full.mb_s * 1e6 / Batch(drawn(kind)).bytes / 2
-            cell = Cell("rankspace", kind, BAR_CONNECTIONS)
             plan.paced[kind] = await run(plan, cell, running["rankspace"], half)
-            plan.late[kind] = await asyncio.to_thread(running["rankspace"].late)
 
 
 async def run(plan: Plan, cell: Cell, server: servers.Server, batches_s: float = 0) -> Tally:
@@ -110,11 +121,17 @@ async def run(plan: Plan, cell: Cell, server: servers.Server, batches_s: float =
     number = sum(map(len, plan.found.values()))
     stream = f"{cell.kind}-{number}-{'paced' if batches_s else 'full'}"
     loaded = await load(server, LANES[cell.contender], cell.connections, batch, stream)
+    ours = cell == Cell("rankspace", cell.kind, BAR_CONNECTIONS)
+    before = await asyncio.to_thread(server.late) if ours else None
     try:
         if batches_s:
             return await loaded.paced(batches_s, plan.warm_s, 2 * plan.seconds)
         return await loaded.full(plan.warm_s, plan.seconds)
     finally:
+        if before is not None:
+            late = await asyncio.to_thread(server.late)
+            found = plan.late.setdefault((cell.kind, "half" if batches_s else "full"), [])
+            found.append(late.since(before))
         await closed(loaded)
 
 

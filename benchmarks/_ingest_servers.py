@@ -6,6 +6,7 @@ from /proc/PID/status; it is looked at four times a second, and the most that wa
 """
 
 import asyncio
+import math
 import os
 import pwd
 import shutil
@@ -15,7 +16,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,20 +24,40 @@ from pathlib import Path
 STARTS_WITHIN_S = 60
 TICKS = os.sysconf("SC_CLK_TCK")
 PYTHON = sys.executable
-LATE = "rankspace_event_loop_late_seconds"
+LATE = "rankspace_event_loop_late_seconds_bucket"
 BOUND_S = 0.02
 NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
 class Late:
-    """How late an event loop came."""
+    """How late an event loop came, in the time that was looked at."""
 
-    ticks: float
-    over: float
-    """Ticks that were later than the bound."""
+    within: Mapping[float, float]
+    """Ticks that came within so many seconds; the last bound is infinite."""
 
-    most_s: float
+    @property
+    def ticks(self) -> float:
+        return self.within[math.inf]
+
+    @property
+    def over(self) -> float:
+        """Ticks that were later than the bound."""
+        return self.ticks - self.within[BOUND_S]
+
+    @property
+    def most_s(self) -> float:
+        """The least bound that none was later than."""
+        return next(bound for bound, ticks in self.within.items() if ticks == self.ticks)
+
+    def since(self, before: "Late") -> "Late":
+        """Without what there was before."""
+        return Late({bound: ticks - before.within[bound] for bound, ticks in self.within.items()})
+
+    @staticmethod
+    def of(runs: "Sequence[Late]") -> "Late":
+        """All of them together."""
+        return Late({bound: sum(run.within[bound] for run in runs) for bound in runs[0].within})
 
 
 @dataclass
@@ -60,10 +81,10 @@ class Server:
     def late(self) -> Late:
         """How late its event loop has come so far."""
         with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
-            lines = [line.decode().rsplit(" ", 1) for line in page if not line.startswith(b"#")]
-        found = {name: float(value) for name, value in lines}
-        ticks = found[f"{LATE}_count"]
-        return Late(ticks, ticks - found[f'{LATE}_bucket{{le="{BOUND_S}"}}'], found[f"{LATE}_max"])
+            lines = [
+                line.decode().rsplit(" ", 1) for line in page if line.startswith(LATE.encode())
+            ]
+        return Late({float(name.split('"')[1]): float(value) for name, value in lines})
 
     def memory_mb(self) -> float:
         rows = [_status(pid) for pid in self._tree()]

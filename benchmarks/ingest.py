@@ -1,6 +1,7 @@
 """What does a durable append cost, next to an echo and to what one would otherwise take?
 
     python -m benchmarks.ingest [--quick] [--kinds image,mix] [--connections 8] [--profile FILE]
+    python -m benchmarks.ingest --bar echo|texts|waits|growth     # one bar, in about a minute
 
 One machine, one run. Every server is a process of its own, all clients are this one. Contenders get
 the same media (see `_ingest_messages`) in batches of the same size:
@@ -12,8 +13,12 @@ the same media (see `_ingest_messages`) in batches of the same size:
 
 gRPC connections keep four batches on their way; those of Redis and PostgreSQL one, as their
 clients do (the row "window 1" is ours with one). "one by one" is a sample a message, a command, a
-commit. `ratio` is of MB/s acknowledged against the echo that answers with small responses; the full
-echo, which sends everything back, is a row of its own.
+commit. `ratio` is of MB/s acknowledged against the echo that answers with small responses;
+`ratio_full_echo` against the one that sends everything back, as the word says. What the disk takes
+by itself stands below the rows: no durable server is faster.
+
+The event loop's lateness is what the server's own metric says, apart for full and for half load:
+what blocks the loop makes it late, and so does whatever else keeps the process from a core.
 """
 
 import argparse
@@ -28,7 +33,8 @@ from benchmarks._ingest_disk import SIZES, synced_mb_s
 from benchmarks._ingest_growth import growth
 from benchmarks._ingest_load import Tally
 from benchmarks._ingest_messages import BATCHES
-from benchmarks._ingest_plan import BAR_CONNECTIONS, Cell, Plan, measure, told
+from benchmarks._ingest_plan import BAR_CONNECTIONS, BARS, Cell, Plan, measure, told
+from benchmarks._ingest_servers import Late
 
 BAR_KINDS = ("image", "mix")
 """Where the echo is the measure."""
@@ -36,6 +42,7 @@ BAR_KINDS = ("image", "mix")
 
 def options(words: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="What does a durable append cost?")
+    parser.add_argument("--bar", choices=BARS, help="only what this bar needs")
     parser.add_argument("--quick", action="store_true", help="seconds instead of minutes: a smoke")
     parser.add_argument("--kinds", default=",".join(BATCHES))
     parser.add_argument("--connections", default="1,8,64")
@@ -59,6 +66,13 @@ def planned(given: argparse.Namespace) -> Plan:
         rounds=15,
         profile=given.profile and given.profile.absolute(),
     )
+    if given.bar:
+        plan.bar = given.bar
+        plan.kinds, plan.contenders = BARS[given.bar]
+        plan.connections = [BAR_CONNECTIONS]
+        plan.warm_s, plan.seconds = 0.5, given.seconds or 2.0
+        plan.repeats = 1 if given.bar == "waits" else 3
+        plan.sizes = [10_000, 100_000] if given.bar == "growth" else []
     if given.quick:
         plan.connections = [BAR_CONNECTIONS]
         plan.warm_s, plan.seconds, plan.repeats = 0.1, given.seconds or 0.3, 1
@@ -68,7 +82,7 @@ def planned(given: argparse.Namespace) -> Plan:
 
 async def measured(plan: Plan, folder: Path) -> None:
     """All rows, then the long streams."""
-    plan.disk = synced_mb_s(folder, SIZES, plan.seconds)
+    plan.disk = synced_mb_s(folder, SIZES, plan.seconds / 2)
     for kind in plan.kinds:
         await measure(plan, kind, folder / kind)
     if plan.sizes:
@@ -91,10 +105,12 @@ def table(plan: Plan) -> str:
     lines += [f"| {name} | {_figures(tally)} |" for name, tally in rows + paced if tally]
     lines += ["", "| samples in the stream | µs a sample |", "| ---: | ---: |"]
     lines += [f"| {size:,} | {cost:.0f} |" for size, cost in plan.grown.items()]
-    lines += ["", "| media | event loop late over 20 ms | latest ms |", "| --- | ---: | ---: |"]
+    lines += ["", "| media | load | event loop late over 20 ms | none over, ms |"]
+    lines += ["| --- | --- | ---: | ---: |"]
+    late = {which: Late.of(runs) for which, runs in sorted(plan.late.items())}
     lines += [
-        f"| {kind} | {late.over:.0f} of {late.ticks:.0f} ticks | {1e3 * late.most_s:.1f} |"
-        for kind, late in plan.late.items()
+        f"| {kind} | {load} | {came.over:.0f} of {came.ticks:.0f} ticks | {1e3 * came.most_s:.0f} |"
+        for (kind, load), came in late.items()
     ]
     lines += ["", "| KB between two syncs of the disk | MB/s |", "| ---: | ---: |"]
     lines += [f"| {size >> 10:,} | {rate:.0f} |" for size, rate in plan.disk.items()]
@@ -114,7 +130,7 @@ def summary(plan: Plan) -> dict[str, float | None]:
     Echo, append and their ratio are of the worse of 32 KB pictures and the mix; the waits are of
     the kind whose 99th percentile is worst at half load; the other ratios are of samples/s at 1 KB.
     """
-    ratio, echo, ours = min(map(_ratio, _pairs(plan)), default=(None, None, None))
+    ratio, echo, ours = min(map(_ratio, _pairs(plan, "echo")), default=(None, None, None))
     texts = _at(plan, "rankspace", "text")
     waits = max(plan.paced.values(), key=lambda tally: tally.p99_ms, default=None)
     runs = [
@@ -127,6 +143,9 @@ def summary(plan: Plan) -> dict[str, float | None]:
         "echo_mb_s": echo,
         "append_mb_s": ours,
         "ratio": ratio,
+        "ratio_full_echo": min(
+            (_ratio(pair)[0] for pair in _pairs(plan, "full echo")), default=None
+        ),
         "samples_s": texts.samples_s if texts else None,
         "redis_ratio": _beside(plan, "redis"),
         "postgres_ratio": _beside(plan, "postgres"),
@@ -134,6 +153,9 @@ def summary(plan: Plan) -> dict[str, float | None]:
         "ack_p99_ms": waits.p99_ms if waits else None,
         "rss_mb": max((tally.rss_mb for tally in runs), default=None),
         "growth_1e4_1e6": _growth(plan),
+        "late_half": _late(plan, "half"),
+        "late_full": _late(plan, "full"),
+        "disk_mb_s": max(plan.disk.values(), default=None),
     }
 
 
@@ -141,9 +163,9 @@ def _at(plan: Plan, contender: str, kind: str) -> Tally | None:
     return plan.median(Cell(contender, kind, BAR_CONNECTIONS))
 
 
-def _pairs(plan: Plan) -> list[tuple[Tally, Tally]]:
-    both = [(_at(plan, "echo", kind), _at(plan, "rankspace", kind)) for kind in BAR_KINDS]
-    return [(echo, ours) for echo, ours in both if echo and ours]
+def _pairs(plan: Plan, echo: str) -> list[tuple[Tally, Tally]]:
+    both = [(_at(plan, echo, kind), _at(plan, "rankspace", kind)) for kind in BAR_KINDS]
+    return [(theirs, ours) for theirs, ours in both if theirs and ours]
 
 
 def _ratio(pair: tuple[Tally, Tally]) -> tuple[float, float, float]:
@@ -154,6 +176,12 @@ def _ratio(pair: tuple[Tally, Tally]) -> tuple[float, float, float]:
 def _beside(plan: Plan, other: str) -> float | None:
     ours, theirs = _at(plan, "rankspace", "text"), _at(plan, other, "text")
     return ours.samples_s / theirs.samples_s if ours and theirs else None
+
+
+def _late(plan: Plan, load: str) -> float | None:
+    """The share of ticks later than 20 ms, of the kind where it is largest."""
+    found = [Late.of(runs) for (_, which), runs in plan.late.items() if which == load]
+    return max((late.over / late.ticks for late in found if late.ticks), default=None)
 
 
 def _growth(plan: Plan) -> float | None:

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parent.parent.parent
 KEYS = {
     "echo_mb_s", "append_mb_s", "ratio", "samples_s", "redis_ratio", "postgres_ratio",
     "ack_p50_ms", "ack_p99_ms", "rss_mb", "growth_1e4_1e6",
+    "ratio_full_echo", "late_half", "late_full", "disk_mb_s",
 }  # fmt: skip
 
 
@@ -59,5 +60,8 @@ def test_a_short_run_measures_an_append_against_the_echo() -> None:
     assert found["ratio"] == pytest.approx(found["append_mb_s"] / found["echo_mb_s"])
     assert found["ack_p99_ms"] >= found["ack_p50_ms"] > 0
     assert found["rss_mb"] > 10
+    assert found["ratio_full_echo"] > 0
+    assert all(0 <= found[name] <= 1 for name in ("late_half", "late_full"))
+    assert found["disk_mb_s"] > 0
     assert found["redis_ratio"] is None
     assert "| 1,000 |" in done.stdout
