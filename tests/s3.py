@@ -97,9 +97,8 @@ class S3:
         self.send(signal.SIGCONT)
 
     def behave(self, **how: object) -> None:
-        """From now on: `status` to answer to `share` of requests, or `flip`: bodies arrive changed.
-
-        `only` names a method; without anything it does as it should.
+        """From now on: `status` to answer to `share` of requests, `flip`: bodies arrive changed,
+        `delay_s` before each answer. `only` names a method; without anything it does as it should.
         """
         new = self._folder / "behaviour.new"
         new.write_text(json.dumps(how))
@@ -164,6 +163,7 @@ class _Lasting:
             how = {}
         if how.get("flip") and body:
             body = bytes([body[0] ^ 1]) + body[1:]
+        time.sleep(how.get("delay_s", 0.0))
         status = how.get("status", 0)
         if status and int.from_bytes(os.urandom(2)) < how.get("share", 1.0) * (1 << 16):
             return _refuse(start_response, f"{status} Refused", "AskedFor")

@@ -54,6 +54,7 @@ class LocalEngine(Ingesting):
         self._store_config = store
         self._trainer = trainer
         self._pool = ThreadPoolExecutor(self._config.store_threads, "store")
+        self._media_pool = ThreadPoolExecutor(self._config.media_threads, "media")
 
     async def ready(self) -> None:
         self._store = await self._with(lambda: Store.open(self._store_config))
@@ -61,7 +62,7 @@ class LocalEngine(Ingesting):
             fix = "let the servers of this database share the folder models/"
             log.warning("models are on other servers", models=absent[:10], of=len(absent), fix=fix)
         self._answers = Answers(self._store.catalogue.models, self._config)
-        self._committer = Committer(self._store.log, self._with, self._config)
+        self._committer = Committer(self._store.log, self._with_media, self._config)
         self._committer.begin()
         self._upkeep = Upkeep(self._store, self._with, self._config.upkeep_s)
         self._schedule = Schedule(self._store, self._trainer, self._config)
@@ -74,6 +75,7 @@ class LocalEngine(Ingesting):
             await self._committer.close()
             await self._with(self._answers.close)
             await self._with(self._store.close)
+        self._media_pool.shutdown()
         self._pool.shutdown()
 
     async def create_stream(
@@ -125,7 +127,7 @@ class LocalEngine(Ingesting):
                 sift = window.wanted and window.takes
                 found = self._store.log.records(stream, at, head.next_offset, sift)
                 pages = _batched(found, self._config.read_rows)
-                while page := await self._with(lambda: next(pages, None)):  # noqa: B023 - awaited
+                while page := await self._with_media(lambda: next(pages, None)):  # noqa: B023 - awaited
                     told(head.next_offset - page[0][0])
                     for offset, entry in page:
                         if window.takes(entry):
@@ -206,6 +208,10 @@ class LocalEngine(Ingesting):
     async def _with(self, task: Callable[[], Found]) -> Found:
         """Run a task in a thread of the store's."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, task)
+
+    async def _with_media(self, task: Callable[[], Found]) -> Found:
+        """The same for what may have to wait for large media."""
+        return await asyncio.get_running_loop().run_in_executor(self._media_pool, task)
 
 
 def _batched(items: Iterator[Found], size: int) -> Iterator[tuple[Found, ...]]:
