@@ -98,6 +98,8 @@ def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
 APPEND = "rankspace/store/append.py"
 DATABASE = "rankspace/store/database.py"
 LOG = "rankspace/store/log.py"
+RETENTION = "rankspace/store/retention.py"
+STEPS = "rankspace/store/pieces_steps.py"
 READING = "rankspace/store/reading.py"
 SEGMENTS = "rankspace/store/segments.py"
 WINDOW = "rankspace/client/window.py"
@@ -200,6 +202,68 @@ BUGS = (
         "        self._sent = self._sent_bytes = 0\n",
         "        while self._sent:\n            self._pending.popleft()\n"
         "            self._sent -= 1\n        self._sent_bytes = 0\n", "cut,lose",
+    ),
+    Bug(
+        "media freed too soon", "large media go though nobody knows whether a row names them", LOG,
+        "    return isinstance(outcome, Unreachable)\n", "    return False\n", "syncs",
+        "streams,growing",
+    ),
+    Bug(
+        "not synced again", "what was only written and is sent again is told as synced", APPEND,
+        "    if not wrote and any(", "    if False and any(", "power", "written",
+    ),
+    Bug(
+        "written told as synced", "what is only written is told as synced", LOG,
+        "_as_synced(outcome) if synced else outcome", "_as_synced(outcome)", "power", "written",
+    ),
+    Bug(
+        "holes not told from damage", "a store is refused that lost what was only written",
+        "rankspace/store/recovery.py",
+        "        commits &= ~_any_since_commit(unsure, commits)\n", "        del unsure\n",
+        "power", "written",
+    ),
+    Bug(
+        "chunk counted twice", "a chunk that is sent again from before its medium's end is added",
+        STEPS, "    new = step.data[known:]\n", "    new = step.data\n", "", "growing",
+    ),
+    Bug(
+        "part of a medium", "a batch may name a medium that has not ended", STEPS,
+        "    if not medium.ended:\n        raise Refused(",
+        "    if not medium.ended:\n"
+        "        found = _pieces(connection, medium.stream_id, medium.media_id)\n"
+        "        head = dict(medium.head)\n"
+        "        event_time_us = head.pop(\"event_time_us\")\n"
+        "        data = b\"\".join(data for _, data in found)\n"
+        "        return Medium(Part(data=data, **head), event_time_us)\n"
+        "        raise Refused(", "", "growing",
+    ),
+    Bug(
+        "other bytes taken", "other bytes count as a chunk that is sent again", STEPS,
+        "    if known:\n        _compare(", "    if False:\n        _compare(", "", "growing",
+    ),
+    Bug(
+        "one too many expires", "the last sample that is to be kept goes as well", RETENTION,
+        "row.created_us >= born and excess <= 0:",
+        "row.created_us >= born and excess <= -row.bytes:", "", "keeping",
+    ),
+    Bug(
+        "media go with the first", "large media go with the first sample of their batch", RETENTION,
+        "regions.c.last <= last", "regions.c.last <= last + 3", "", "keeping",
+    ),
+    Bug(
+        "rejects of retries lost", "what is refused of a batch that comes again is not kept",
+        "services/ingestion/appending.py", "        if admitted.refusals and writer.keep_rejects:",
+        "        if admitted.refusals and writer.keep_rejects and not appended.duplicate:", "kill",
+        "keeping",
+    ),
+    Bug(
+        "rejects lost", "of several refused samples the first is kept",
+        "rankspace/store/rejects.py", "for one in refused if one.offset not in there]",
+        "for one in refused[:1] if one.offset not in there]", "", "keeping",
+    ),
+    Bug(
+        "delete forgets", "a stream that was deleted is there when it is made again", LOG,
+        'gone = {"deleted": True, "name": f"!{row.id}"}', 'gone = {"deleted": False}', "", "keeping",
     ),
     Bug(
         "hash not checked", "bytes that changed at rest are returned", READING,

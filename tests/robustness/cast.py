@@ -115,6 +115,7 @@ class Cast:
             *(self._twin(f"{stream}{at}", stream) for stream in RETAINED for at in range(2)),
             retrier,
             reborn,
+            clients.echo(self.make("echo"), self._chance("echo")),
         ]
 
     def _written(self) -> list[Work]:

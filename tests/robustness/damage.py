@@ -17,6 +17,7 @@ from pathlib import Path
 from rankspace.errors import Corrupt, RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.config import StoreConfig
+from rankspace.store.marks import NUMBER, is_written
 from rankspace.store.store import Store
 from tests.robustness.contents import key, key_of
 
@@ -24,6 +25,7 @@ Content = dict[str, tuple[str, ...]]
 """The keys of every stream, in order."""
 
 WAL = "store.db-wal"
+BLOCK = 4096
 _HEAD = struct.Struct(">8I")  # sqlite.org/fileformat2.html, WAL header
 _FRAME = struct.Struct(">6I")
 
@@ -47,7 +49,10 @@ def damage(folder: Path, chance: random.Random) -> Damage:
     path = chance.choice([file for file in files if file.exists() and file.stat().st_size])
     data = bytearray(path.read_bytes())
     place = _place(path.name, bytes(data[: _HEAD.size]), len(data), chance)
-    how = chance.choice(HOW)
+    if path in blobs:
+        place = _in_use(data, chance)
+    how = chance.choice(HOW_SEGMENT if path in blobs else HOW)
+    place = place // BLOCK * BLOCK if how == "hole" else place
     done = Damage(str(path.relative_to(folder)), how, place)
     match done.how:
         case "flip":
@@ -56,6 +61,8 @@ def damage(folder: Path, chance: random.Random) -> Damage:
             del data[done.at :]
         case "zeros":
             data[done.at : done.at + 512] = bytes(len(data[done.at : done.at + 512]))
+        case "hole":
+            data[place : place + BLOCK] = bytes(len(data[place : place + BLOCK]))
     path.write_bytes(data)
     return done
 
@@ -72,6 +79,13 @@ def _place(name: str, head: bytes, size: int, chance: random.Random) -> int:
 
 
 HOW = ("flip", "flip", "truncation", "zeros")
+HOW_SEGMENT = (*HOW, "hole")
+
+
+def _in_use(data: bytearray, chance: random.Random) -> int:
+    """A place in a segment where there is something: most of it is room for what is to come."""
+    used = [at for at in range(0, len(data), 512) if any(data[at : at + 512])]
+    return min(len(data) - 1, chance.choice(used or [0]) + chance.randrange(512))
 
 
 def contents(folder: Path, inline_bytes_max: int = 1000) -> tuple[Content, str]:
@@ -83,6 +97,7 @@ def contents(folder: Path, inline_bytes_max: int = 1000) -> tuple[Content, str]:
             for stream in store.log.list(1000).items:
                 try:
                     found[stream.name] = tuple(_keys(store, stream.name))
+                    _check_media(store, stream.name)
                 except RankspaceError as error:
                     refused = error.reason()
     except RankspaceError as error:
@@ -96,10 +111,17 @@ def _keys(store: Store, stream: str) -> Iterator[str]:
         yield found if offset == expected else f"at {offset}"
 
 
-def verdict(before: Content, folder: Path, done: Damage, wal: tuple[int, int]) -> str:
+def _check_media(store: Store, stream: str) -> None:
+    """Read the media that have grown and nobody has named: each has a hash of its own."""
+    for grown in store.pieces.open(stream):
+        if grown.ended:
+            store.pieces.whole(stream, [grown.media_id], 1 << 30)
+
+
+def verdict(before: Content, folder: Path, done: Damage, wal: int) -> str:
     """What is wrong with a damaged store; "" if nothing is.
 
-    `wal` is where the last transaction of the undamaged write-ahead log begins, and where it ends.
+    `wal` is where the end of the undamaged write-ahead log begins that may be lost.
     """
     try:
         after, refused = contents(folder)
@@ -114,36 +136,43 @@ def verdict(before: Content, folder: Path, done: Damage, wal: tuple[int, int]) -
         return ""
     prefix = all(before.get(name, ())[: len(keys)] == keys for name, keys in after.items())
     ends = done.file == WAL and prefix
-    if ends and (wal[0] <= done.at or done.how == "truncation"):
+    if ends and (wal <= done.at or done.how == "truncation"):
         return ""
     lost = sum(map(len, before.values())) - sum(map(len, after.values()))
     return f"{done}: read without a word, {lost} fewer, {'a prefix' if ends else 'other content'}"
 
 
-def last_transaction(log: Path) -> tuple[int, int]:
-    """The bytes that the last transaction of a write-ahead log takes; (0, 0) without any.
+def unsure_from(log: Path) -> int:
+    """Where the end of a write-ahead log begins of which nobody can tell whether it was synced.
 
-    A damaged sector may begin before the transaction that it reaches into, hence 512 bytes less.
+    That is the last transaction; where some were only written, the last one that is known to have
+    been synced because another one followed. A damaged sector may begin before it, hence 512 less.
     """
     data = log.read_bytes() if log.exists() else b""
     if len(data) < _HEAD.size:
-        return 0, 0
+        return 0
     page, salts = _HEAD.unpack_from(data)[2], _HEAD.unpack_from(data)[4:6]
-    ends = [0, _HEAD.size]
+    begins, written = [_HEAD.size], [False]
     for at in range(_HEAD.size, len(data) - page - _FRAME.size + 1, page + _FRAME.size):
-        _, commits, *found = _FRAME.unpack_from(data, at)
+        number, commits, *found = _FRAME.unpack_from(data, at)
         if tuple(found[:2]) != salts:
             break
+        body = data[at + _FRAME.size :]
+        written[-1] |= number == 1 and is_written(int.from_bytes(body[NUMBER], "big"))
         if commits:
-            ends.append(at + page + _FRAME.size)
-    return max(0, ends[-2] - 512), ends[-1]
+            begins.append(at + page + _FRAME.size)
+            written.append(False)
+    last = len(begins) - 2  # what follows the last commit is none
+    if any(written):
+        last = max((at for at in range(last) if not written[at]), default=0)
+    return max(0, begins[max(0, last)] - 512)
 
 
 def tried(store: Path, scratch: Path, chance: random.Random, times: int) -> Iterator[str]:
     """Damage copies of a store; what is wrong with each ("": nothing)."""
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(store, scratch)
-    wal = last_transaction(scratch / WAL)
+    wal = unsure_from(scratch / WAL)
     before, refused = contents(scratch)
     assert not refused, f"the store is damaged already: {refused}"
     for _ in range(times):

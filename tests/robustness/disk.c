@@ -7,8 +7,7 @@
 
    RS_DISK_CONTROL is a file of four numbers that may change at any time: syncs in a thousand that
    fail (EIO), bytes that may still be written before the disk is full (ENOSPC; -1: no end), sync_us,
-   and whether only syncs of the database fail, and what they should have brought to the disk stays
-   in the cache for the next one. */
+   and whether only syncs of the database fail. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -25,7 +24,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum { WRITE = 'w', CUT = 't', HOLE = 'h', CREATE = 'c', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', BEGIN = 'b', SYNCED = 's', FAILED = 'f', KEPT = 'k' };
+enum { WRITE = 'w', CUT = 't', HOLE = 'h', CREATE = 'c', RENAME = 'r', UNLINK = 'u', MKDIR = 'm', BEGIN = 'b', SYNCED = 's', FAILED = 'f' };
 
 struct record { uint32_t size; uint32_t kind; uint64_t ino; int64_t at; uint32_t a; uint32_t b; };
 struct control { int64_t failing, room, sync_us, database_only; };
@@ -308,7 +307,7 @@ static int synced(int handle, int (*real)(int)) {
   /* Knuth's multiplicative hash of the sync's number: the same syncs fail at every run alike. */
   int fails = (int64_t)((uint32_t)(number * 2654435761u) / 4294968u) < control->failing;
   if (control->database_only && !of_database(handle)) fails = 0;
-  note(!fails ? SYNCED : control->database_only ? KEPT : FAILED, ino, number, NULL, 0, NULL, 0);
+  note(fails ? FAILED : SYNCED, ino, number, NULL, 0, NULL, 0);
   pthread_mutex_unlock(&turn);
   if (fails) errno = EIO;
   return fails ? -1 : 0;

@@ -1,11 +1,14 @@
 """What is done to a running system, one fault at a time, and how each is mended.
 
-kill       kill -9, start again              pause      SIGSTOP, SIGCONT
-terminate  SIGTERM, start again              cut        break every connection
-hold       let nothing through               lose       let requests through, no answers
-power      cut the power, start again        full       fill the disk for a while
-syncs      let some syncs fail, then kill -9 or cut the power: what failed may be lost or not
+    kill       kill -9, start again            pause  SIGSTOP, SIGCONT
+    terminate  SIGTERM, start again            cut    break every connection
+    hold       let nothing through             lose   let requests through, no answers
+    power      cut the power, start again      full   fill the disk for a while
+    syncs      let some syncs fail, then kill -9 or cut the power: what failed may be lost or not
     postgres   stop the database that servers share, cleanly or as in a crash, and start it again
+    usurp      SIGSTOP one of two servers, take a stream over at the other one, SIGCONT
+
+Those of the disk need a C compiler, the last two a PostgreSQL.
 """
 
 import asyncio
@@ -16,12 +19,16 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 from tests.postgres import Postgres
+from tests.robustness.appending import Appending
+from tests.robustness.calls import Caller, Ended
 from tests.robustness.cast import STRICT
 from tests.robustness.checker import EVERYTHING
 from tests.robustness.history import Operation, Recorder, now
 from tests.robustness.powercut import COMPILER, Disk
 from tests.robustness.proxy import Proxy
 from tests.robustness.server import Server
+
+USURPS_WITHIN_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,10 @@ async def full(system: System) -> None:
 
 
 async def syncs(system: System) -> None:
-    """All syncs of the database fail, then the process is killed; or some syncs, then the power."""
+    """All syncs of the database fail, then the process is killed; or some syncs, then the power.
+
+    After a kill the page cache has what the disk may not have: a cut that follows may take it.
+    """
     (front,) = system.fronts
     killed = system.chance.random() < 0.5
     failing = 1000 if killed else system.chance.choice([100, 400, 1000])
@@ -190,6 +200,25 @@ async def postgres(system: System) -> None:
     system.postgres.start()  # not in a thread: it would end with the thread that started it
 
 
+async def usurp(system: System) -> None:
+    """One server stands still while a writer takes a stream over at the other; then it goes on."""
+    stopped, other = system.chance.sample(system.fronts, 2)
+    stopped.server.pause()
+    caller = Caller("usurper", other.aside.port, system.recorder)
+    appending = Appending(caller, "rivals")
+    try:
+        async with asyncio.timeout(USURPS_WITHIN_S):
+            at, _ = await appending.open(take_over=True)
+            await appending.send(at, [f"usurper.{system.done['usurp']}.t"])
+            await appending.hear()
+    except (Ended, TimeoutError):  # it may hold a lock in the database
+        await asyncio.sleep(0)
+    finally:
+        stopped.server.resume()
+        await appending.close()
+        await caller.close()
+
+
 def _disk(system: System) -> Disk:
     assert system.disk is not None, "this fault needs a disk that can fail"
     return system.disk
@@ -198,9 +227,11 @@ def _disk(system: System) -> Disk:
 FAULTS: dict[str, Callable[[System], Awaitable[None]]] = {
     "kill": kill, "terminate": terminate, "pause": pause, "cut": cut, "hold": hold, "lose": lose,
     "power": power, "full": full, "syncs": syncs, "postgres": postgres,
+    "usurp": usurp,
 }  # fmt: skip
 OF_THE_DISK = frozenset({"power", "full", "syncs"})
-OF_ONE = tuple(name for name in FAULTS if name != "postgres")
+OF_TWO = frozenset({"postgres", "usurp"})
+OF_ONE = tuple(name for name in FAULTS if name not in OF_TWO)
 POSSIBLE = tuple(name for name in OF_ONE if COMPILER or name not in OF_THE_DISK)
 """Faults of a server with a store of its own."""
 

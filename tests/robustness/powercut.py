@@ -119,8 +119,6 @@ class Platter:
             self._begun_names[inode, number] = list(self._namings)
             return
         count, namings = self._begun.pop((inode, number)), self._begun_names.pop((inode, number))
-        if kind == "k":  # it failed, and the cache still knows
-            return
         covered, file.cached = file.cached[:count], file.cached[count:]
         for key in self._begun:
             if key[0] == inode:  # another sync of this file is under way
@@ -213,10 +211,7 @@ class Disk:
         }
 
     def set(self, failing: int = 0, room: int = -1, database_only: bool = False) -> None:
-        """Syncs in a thousand that fail, and free bytes (-1: enough).
-
-        With `database_only` no others fail, and the cache keeps what did not come to the disk.
-        """
+        """Syncs in a thousand that fail, of all or of the database, and free bytes (-1: enough)."""
         with self._control.open("r+b" if self._control.exists() else "wb") as file:
             file.write(CONTROL.pack(failing, room, self._sync_us, database_only))
 

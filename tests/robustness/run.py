@@ -22,7 +22,7 @@ from tests.postgres import MISSING, Postgres, binaries, running
 from tests.robustness.bugs import BUGS, hunt
 from tests.robustness.campaign import Plan, Report, campaign
 from tests.robustness.cast import CASTS
-from tests.robustness.faults import FAULTS, POSSIBLE, SHARED
+from tests.robustness.faults import FAULTS, OF_TWO, POSSIBLE, SHARED
 from tests.robustness.server import TREE
 
 HUNT_S = 120.0
@@ -43,14 +43,16 @@ def main(
     """Run campaigns and print what came of them."""
     seed = seed or random.SystemRandom().randrange(1, 1 << 31)
     folder = keep or Path(tempfile.mkdtemp(prefix="robustness-"))
-    possible = (*POSSIBLE, "damage", *(["postgres"] if binaries() else []))
+    possible = (*POSSIBLE, "damage", *(OF_TWO if binaries() else []))
     names = tuple(faults.split(",")) if faults else possible
     typer.echo(f"seed {seed}, faults {' '.join(names)}")
     for name in sorted(FAULTS.keys() - {*possible}):
-        typer.echo(f"without {name}: {MISSING if name == 'postgres' else NO_COMPILER}")
+        typer.echo(f"without {name}: {MISSING if name in OF_TWO else NO_COMPILER}")
     reports = []
     with ExitStack() as stack:
-        database = stack.enter_context(contextmanager(running)()) if "postgres" in names else None
+        database = (
+            stack.enter_context(contextmanager(running)()) if OF_TWO.intersection(names) else None
+        )
         some = tuple(casts.split(",")) if casts else ()
         bases = (Plan(folder, seed, longest, casts=some, tree=tree), database)
         for report in _campaigns(seconds, names, bases):
@@ -77,7 +79,9 @@ def _campaigns(
         number = chance.randrange(1 << 31)
         some = tuple(chance.sample(names, chance.randint(1, len(names))))
         casts = base.casts or tuple(chance.sample(CASTS, chance.randint(1, len(CASTS))))
-        shared = database if "postgres" in some else None
+        if "usurp" in some and "streams" not in casts:
+            casts = ("streams", *casts)
+        shared = database if OF_TWO.intersection(some) else None
         plan = replace(
             base,
             folder=base.folder / str(number),
