@@ -263,7 +263,8 @@ BUGS = (
     ),
     Bug(
         "delete forgets", "a stream that was deleted is there when it is made again", LOG,
-        'gone = {"deleted": True, "name": f"!{row.id}"}', 'gone = {"deleted": False}', "", "keeping",
+        'gone = {"deleted": True, "name": f"!{row.id}"}',
+        'gone = {"deleted": False}', "", "keeping",
     ),
     Bug(
         "hash not checked", "bytes that changed at rest are returned", READING,
