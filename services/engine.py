@@ -66,6 +66,7 @@ class Streams(Protocol):
         labels: Mapping[str, str],
         description: str,
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
         """Make an empty stream."""
 

@@ -40,13 +40,18 @@ class Ingestion:
         description: str = "",
         labels: Mapping[str, str] | None = None,
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
-        """Make a stream; AlreadyExists if the name is taken."""
+        """Make a stream; AlreadyExists if the name is taken.
+
+        `strip_metadata` has its media stored without what they tell of their makers.
+        """
         request = pb.CreateStreamRequest(
             stream_id=_id(stream),
             description=description,
             labels=labels,
             retention=write_retention(retention),
+            strip_metadata=strip_metadata,
         )
         response = await self._connection.call(
             IngestionServiceStub(self._connection.channel).CreateStream, request

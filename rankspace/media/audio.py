@@ -6,7 +6,6 @@ length or tell a wrong one. Every way in yields a `Sound`: what the header says,
 samples that are decoded only as they are asked for.
 """
 
-import struct
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from rankspace.errors import MalformedMedia
+from rankspace.media.audio_headers import Header, check_riff, flac_header, wav_header
 from rankspace.media.clip import AUDIO_RATE_HZ, Probe, Wave
 from rankspace.media.funnel import Funnel
 from rankspace.media.libav import opened, planes
@@ -27,11 +27,6 @@ from rankspace.media.strip.whole import bare
 
 _BLOCK = 1 << 15
 _SNDFILE = {"wav": ("WAV", "WAVEX"), "ogg": ("OGG",)}
-_CHUNKS_MAX = 10_000
-"""Chunks before the samples of a wav; a real one has some five."""
-
-_OPEN_ENDED = 0x7FFF_0000
-"""A wav that is written as it is recorded cannot know its length and says "very long"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +46,23 @@ class Sound:
 def probe(part: Part, limits: Limits) -> Probe:
     """What the header says. Raises MalformedMedia or LimitExceeded."""
     with _sound(part, limits) as (encoding, sound):
-        wave_samples = -(-sound.samples * AUDIO_RATE_HZ // sound.rate_hz)
-        return Probe(
-            "audio",
-            encoding,
-            seconds=sound.samples / sound.rate_hz,
-            samples=sound.samples,
-            decoded_bytes=4 * wave_samples,
-        )
+        return _probed(encoding, sound.rate_hz, sound.samples)
+
+
+def told(part: Part, size: int, limits: Limits) -> Probe | None:
+    """The same from the first bytes of a raw, wav or flac part of `size` bytes, if they tell it."""
+    encoding = encoding_of(part)
+    if encoding in RAW:
+        check_shape(part.rate_hz, part.channels, limits, raw=True)
+        header: Header | None = (part.rate_hz, part.channels, _raw_samples(part, size))
+    else:
+        header = wav_header(part.data, size) if encoding == "wav" else flac_header(part.data)
+    if header is None:
+        return None
+    rate_hz, channels, samples = header
+    check_shape(rate_hz, channels, limits)
+    bounded("seconds of sound", samples / rate_hz, _seconds_max(limits))
+    return _probed(encoding, rate_hz, samples)
 
 
 def decode(part: Part, limits: Limits) -> Wave:
@@ -84,6 +88,12 @@ def check_shape(rate_hz: int, channels: int, limits: Limits, *, raw: bool = Fals
         raise MalformedMedia("a sound has at least one channel", count)
     bounded("samples a second", rate_hz, limits.audio_rate_max, rate)
     bounded("channels", channels, limits.channels_max, count)
+
+
+def _probed(encoding: str, rate_hz: int, samples: int) -> Probe:
+    wave_samples = -(-samples * AUDIO_RATE_HZ // rate_hz)
+    seconds, size = samples / rate_hz, 4 * wave_samples
+    return Probe("audio", encoding, seconds=seconds, samples=samples, decoded_bytes=size)
 
 
 def _seconds_max(limits: Limits) -> float:
@@ -115,11 +125,7 @@ def _raw(part: Part, limits: Limits) -> Iterator[Sound]:
     check_shape(part.rate_hz, part.channels, limits, raw=True)
     kind = np.dtype(RAW[part.encoding])
     step = kind.itemsize * part.channels
-    samples, rest = divmod(len(part.data), step)
-    if rest or not samples:
-        raise MalformedMedia(
-            f"{part.encoding} is a whole number of {step}-byte steps, one at least", "data"
-        )
+    samples = _raw_samples(part, len(part.data))
     scale = np.float32(1 / 32768) if kind.kind == "i" else np.float32(1)
 
     def blocks() -> Iterator[NDArray[np.float32]]:
@@ -131,10 +137,20 @@ def _raw(part: Part, limits: Limits) -> Iterator[Sound]:
     yield Sound(part.rate_hz, part.channels, samples, blocks(), exact=True)
 
 
+def _raw_samples(part: Part, size: int) -> int:
+    step = int(RAW[part.encoding][-1]) * part.channels
+    samples, rest = divmod(size, step)
+    if rest or not samples:
+        raise MalformedMedia(
+            f"{part.encoding} is a whole number of {step}-byte steps, one at least", "data"
+        )
+    return samples
+
+
 @contextmanager
 def _sndfile(data: bytes, encoding: str) -> Iterator[Sound]:
     if encoding == "wav":
-        _check_riff(data)
+        check_riff(data)
     try:
         with soundfile.SoundFile(BytesIO(data)) as file:
             if file.format not in _SNDFILE[encoding]:
@@ -177,18 +193,3 @@ def _gathered(frames: Iterator[NDArray[np.float32]]) -> Iterator[NDArray[np.floa
             held = []
     if held:
         yield np.concatenate(held)
-
-
-def _check_riff(data: bytes) -> None:
-    """Refuse a wav whose samples end before its header says so; libsndfile would not tell."""
-    at = 12
-    for _ in range(_CHUNKS_MAX):
-        if at + 8 > len(data):
-            break
-        name, size = struct.unpack_from("<4sI", data, at)
-        if name == b"data":
-            if len(data) - at - 8 < size < _OPEN_ENDED:
-                raise MalformedMedia("the wav is cut short: its header names more bytes", "data")
-            return
-        at += 8 + size + size % 2
-    raise MalformedMedia("the wav holds no samples", "data")

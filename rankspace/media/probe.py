@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from rankspace.errors import InvalidInput, MalformedMedia
-from rankspace.media import audio, image, text, video
+from rankspace.media import audio, heads, image, text, video
 from rankspace.media.clip import Probe as Probe
 from rankspace.media.limits import Limits, bounded
 from rankspace.media.magic import RAW, encoding_of
@@ -26,7 +26,12 @@ _YEAR_9999_US = 253_402_300_800_000_000
 
 def probe(part: Part, limits: Limits) -> Probe:
     """What the part's header says. Raises UnknownModality, MalformedMedia or LimitExceeded."""
-    _check_fields(part, encoding_of(part))
+    encoding = encoding_of(part)
+    _check_fields(part, encoding)
+    if part.modality == "audio" and heads.needed(part) is not None:
+        bounded("bytes in the part", len(part.data), limits.part_bytes_max)
+        if (found := heads.told(part, len(part.data), limits)) is not None:
+            return found
     return _PROBES[part.modality](part, limits)
 
 
@@ -45,7 +50,8 @@ def check(sample: Sample, limits: Limits) -> tuple[Probe, ...]:
 def check_form(sample: Sample, limits: Limits) -> None:
     """All that can be told without a decoder: texts are checked whole, media by their outside."""
     _check_id(sample.sample_id, limits)
-    _check_labels(sample.labels, limits)
+    if sample.labels:
+        _check_labels(sample.labels, limits)
     if not 0 <= sample.event_time_us < _YEAR_9999_US:
         raise MalformedMedia("the event time is in microseconds from 1970 to 9999", "event_time_us")
     if not sample.parts:
@@ -64,13 +70,15 @@ def placed(error: InvalidInput, at: int) -> InvalidInput:
 
 
 def _check_outside(part: Part, limits: Limits) -> None:
-    if not _ROLE.match(part.role):
+    if part.role and not _ROLE.match(part.role):
         raise MalformedMedia("a role is at most 64 characters of a-z 0-9 - _", "role")
-    encoding = encoding_of(part)
-    _check_fields(part, encoding)
     if part.modality == "text":
         text.decode(part, limits)
-    elif encoding == "frames":
+        _check_fields(part, "")
+        return
+    encoding = encoding_of(part)
+    _check_fields(part, encoding)
+    if encoding == "frames":
         video.check_times(part.frames, limits)
     else:
         bounded("bytes in the part", len(part.data), limits.part_bytes_max)
@@ -88,7 +96,9 @@ def _check_fields(part: Part, encoding: str) -> None:
 
 def _check_id(sample_id: str, limits: Limits) -> None:
     bounded("characters in the sample id", len(sample_id), limits.sample_id_chars_max, "sample_id")
-    if not sample_id or sample_id != sample_id.strip() or _UNPRINTABLE.search(sample_id):
+    plain = sample_id.isascii() and sample_id.isprintable()  # told sooner than by the pattern
+    clean = plain or not _UNPRINTABLE.search(sample_id)
+    if not sample_id or not clean or sample_id != sample_id.strip():
         raise MalformedMedia(
             "a sample id is not empty, without control characters and spaces at its ends",
             "sample_id",

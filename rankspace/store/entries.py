@@ -143,6 +143,9 @@ class Stream:
     kept_bytes: int = 0
     """Media bytes of the samples that are still there."""
 
+    strip_metadata: bool = False
+    """Media are stored without what they tell of their makers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:

@@ -65,11 +65,16 @@ class Log:
         labels: Mapping[str, str] | None = None,
         description: str = "",
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
-        """Make an empty stream."""
+        """Make an empty stream; who appends strips the media, for the stream's whole life or never.
+
+        Were that changed, a retry would be other content.
+        """
         if not NAME.fullmatch(name):
             raise InvalidInput("a stream name is 1 to 63 of a-z 0-9 . _ -, no mark first", "name")
         values = _changes(StreamChange(description, labels or {}, retention))
+        values["strip_metadata"] = strip_metadata
         try:
             with self._database.write() as connection:
                 query = insert(streams).values(name=name, created_us=now_us(), digest=_EMPTY)

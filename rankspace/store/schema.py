@@ -51,6 +51,7 @@ streams = Table(
     Column("retention_bytes", BigInteger, nullable=False, default=0),
     Column("deleted", Boolean, nullable=False, default=False),  # its records go in steps
     Column("finalized", Boolean, nullable=False, default=False),
+    Column("strip_metadata", Boolean, nullable=False, default=False),
     Column("next_offset", BigInteger, nullable=False, default=0),
     Column("rejected", BigInteger, nullable=False, default=0),
     Column("bytes", BigInteger, nullable=False, default=0),

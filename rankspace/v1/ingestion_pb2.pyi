@@ -128,6 +128,7 @@ class Stream(_message.Message):
     RETENTION_FIELD_NUMBER: _builtins.int
     FIRST_KEPT_FIELD_NUMBER: _builtins.int
     KEPT_BYTES_FIELD_NUMBER: _builtins.int
+    STRIP_METADATA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """"streams/{stream}", where {stream} is 1 to 63 characters of a-z 0-9 . _ -, the first a letter or digit."""
     description: _builtins.str
@@ -148,6 +149,8 @@ class Stream(_message.Message):
     """Every sample before this offset has expired."""
     kept_bytes: _builtins.int
     """Media bytes of the samples that are still there."""
+    strip_metadata: _builtins.bool
+    """Its media are stored without metadata; see CreateStreamRequest.strip_metadata."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was made."""
@@ -176,10 +179,11 @@ class Stream(_message.Message):
         retention: Global___Retention | None = ...,
         first_kept: _builtins.int = ...,
         kept_bytes: _builtins.int = ...,
+        strip_metadata: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "digest", b"digest", "first_kept", b"first_kept", "kept_bytes", b"kept_bytes", "labels", b"labels", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "retention", b"retention", "state", b"state", "writer_epoch", b"writer_epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "create_time", b"create_time", "description", b"description", "digest", b"digest", "first_kept", b"first_kept", "kept_bytes", b"kept_bytes", "labels", b"labels", "name", b"name", "next_offset", b"next_offset", "rejected_samples", b"rejected_samples", "retention", b"retention", "state", b"state", "strip_metadata", b"strip_metadata", "writer_epoch", b"writer_epoch"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -241,10 +245,16 @@ class CreateStreamRequest(_message.Message):
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
     RETENTION_FIELD_NUMBER: _builtins.int
+    STRIP_METADATA_FIELD_NUMBER: _builtins.int
     stream_id: _builtins.str
     """The {stream} of its name."""
     description: _builtins.str
     """For people, at most 256 bytes."""
+    strip_metadata: _builtins.bool
+    """Store media without what they tell of their makers: EXIF, places, dates, names, comments, tags, thumbnails. What is
+    decoded stays the same, the turn that EXIF asks for included; a medium that cannot be stripped for sure is refused as
+    MALFORMED_MEDIA. Holds for the whole life of the stream. Its refused samples are never kept.
+    """
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """For people and programs: at most 32, keys and values of at most 1,024 characters. "rejects" = "keep" keeps refused
@@ -262,10 +272,11 @@ class CreateStreamRequest(_message.Message):
         description: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         retention: Global___Retention | None = ...,
+        strip_metadata: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["retention", b"retention"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "retention", b"retention", "stream_id", b"stream_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "labels", b"labels", "retention", b"retention", "stream_id", b"stream_id", "strip_metadata", b"strip_metadata"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

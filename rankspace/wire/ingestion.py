@@ -64,6 +64,7 @@ def read_stream(message: pb.Stream) -> Stream:
         retention=read_retention(message.retention),
         first_kept=message.first_kept,
         kept_bytes=message.kept_bytes,
+        strip_metadata=message.strip_metadata,
     )
 
 
@@ -83,6 +84,7 @@ def write_stream(stream: Stream) -> pb.Stream:
         retention=write_retention(stream.retention),
         first_kept=stream.first_kept,
         kept_bytes=stream.kept_bytes,
+        strip_metadata=stream.strip_metadata,
     )
 
 

@@ -21,7 +21,10 @@ STATS = (
     "name", "next_offset", "first_kept", "rejected", "bytes", "kept_bytes", "finalized",
     "samples_per_s", "bytes_per_s",
 )  # fmt: skip
-COLUMNS = ("name", "next_offset", "rejected", "bytes", "finalized", "created_us", "description")
+COLUMNS = (
+    "name", "next_offset", "rejected", "bytes", "finalized", "strip_metadata", "created_us",
+    "description",
+)  # fmt: skip
 
 
 @app.command("list")
@@ -35,12 +38,16 @@ def list_(server: Server = LOCAL, as_json: AsJson = False) -> None:
 def create(
     stream: Name,
     description: Annotated[str, typer.Option(help="For people.")] = "",
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Store media without EXIF, places, tags.")
+    ] = False,
     server: Server = LOCAL,
     as_json: AsJson = False,
 ) -> None:
     """Make an empty stream."""
     with connected(server) as client:
-        show([client.create_stream(stream, description)], as_json, COLUMNS)
+        made = client.create_stream(stream, description, strip_metadata=strip_metadata)
+        show([made], as_json, COLUMNS)
 
 
 @app.command("show")

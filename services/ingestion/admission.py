@@ -88,18 +88,29 @@ def _reading(found: Read, grown: Mapping[str, Medium] | None) -> Iterator[None]:
         yield
 
 
-async def judge(found: Read, sandbox: Sandbox) -> Admitted:
-    """Look into the media. The one place where that is done, in a process that may die of it."""
+async def judge(
+    found: Read, sandbox: Sandbox, *, tenant: str = "", strip: bool = False
+) -> Admitted:
+    """Look into the media. The one place where that is done, in a process that may die of it.
+
+    With `strip` what is admitted is without metadata.
+    """
     places = [at for at in range(len(found.samples)) if at not in found.refusals]
     formed = [sample for at in places if (sample := found.samples[at]) is not None]
     with tracing.step("sandbox"):
-        errors = await sandbox.checked(formed)
+        if strip:
+            answers = await sandbox.stripped(formed, tenant)
+        else:
+            errors = await sandbox.checked(formed, tenant)
+            answers = [error or one for one, error in zip(formed, errors, strict=True)]
+    judged = dict(zip(places, answers, strict=True))
     refusals = found.refusals | {
-        at: error for at, error in zip(places, errors, strict=True) if error is not None
+        at: answer for at, answer in judged.items() if isinstance(answer, InvalidInput)
     }
-    entries: list[Sample | Rejected] = list(formed)
+    entries: list[Sample | Rejected] = [one for one in answers if isinstance(one, Sample)]
     if refusals:
-        entries = [_entry(found, at, refusals.get(at)) for at in range(len(found.samples))]
+        places = list(range(len(found.samples)))
+        entries = [_entry(found, at, judged.get(at), refusals.get(at)) for at in places]
     return Admitted(entries, refusals)
 
 
@@ -137,11 +148,12 @@ async def _check_hash(found: Read, grown: bool) -> None:
         await asyncio.to_thread(lambda: wire.check_hash(found.batch, media))
 
 
-def _entry(found: Read, at: int, error: RankspaceError | None) -> Sample | Rejected:
-    sample = found.samples[at]
-    if sample is not None and error is None:
-        return sample
-    error = error or found.refusals[at]
+def _entry(
+    found: Read, at: int, judged: Sample | InvalidInput | None, error: RankspaceError | None
+) -> Sample | Rejected:
+    if isinstance(judged, Sample):
+        return judged
+    sample, error = found.samples[at], error or found.refusals[at]
     sample_id = found.batch.samples[at].sample_id
     shown = sample_id[: found.limits.sample_id_chars_max].replace("\0", "\ufffd")
     return Rejected(shown, error.reason(), error.message, sample)

@@ -218,7 +218,8 @@ class Appending:
                 return None
             stream, samples = self._writer.stream, len(batch.samples)
             await room.quotas.spend(stream, samples, lambda: item.size)
-            return await judge(found, room.sandbox)
+            tenant, strip = caller().tenant, self._writer.strip
+            return await judge(found, room.sandbox, tenant=tenant, strip=strip)
 
     async def _append(self, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendSamplesResponse:
         """The one place where samples are appended."""

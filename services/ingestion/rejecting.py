@@ -8,6 +8,7 @@ from rankspace.v1 import media_pb2
 from rankspace.wire.ingestion import write_reject
 from rankspace.wire.names import read_name, read_page
 from rankspace.wire.problems import BY_REASON
+from services.auth import caller
 from services.engine import Streams
 from services.errors import problem
 from services.ingestion.admission import judge, read
@@ -42,7 +43,7 @@ class Rejecting:
         kept = await self._kept(request)
         batch = pb.SampleBatch(samples=[media_pb2.Sample.FromString(kept.raw)])
         found = await read(batch, self._config, self._room.desk)
-        admitted = await judge(found, self._room.sandbox)
+        admitted = await judge(found, self._room.sandbox, tenant=caller().tenant)
         for error in admitted.refusals.values():
             raise error
         name = read_name("streams", request.stream, "stream")

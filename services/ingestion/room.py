@@ -52,6 +52,8 @@ class Writer:
     epoch: int
     durability: Durability
     keep_rejects: bool
+    strip: bool = False
+    """Store media without metadata."""
 
 
 class Room:

@@ -60,6 +60,7 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
             dict(request.labels),
             request.description,
             wire.read_retention(request.retention),
+            request.strip_metadata,
         )
         return pb.CreateStreamResponse(stream=wire.write_stream(stream))
 
@@ -104,7 +105,9 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         durability = wire.read_durability(first.setup.durability)
         stream = await self._engine.stream(name)
         keep = self._config.keep_rejects or stream.labels.get("rejects") == "keep"
-        writer = Writer(name, epoch, durability, keep)
+        strip = stream.strip_metadata
+        # What is refused cannot be stripped, so it is not kept where nothing else is stored.
+        writer = Writer(name, epoch, durability, keep and not strip, strip)
         yield self._ack(stream, writer, await self._engine.growing(name))
         call = Appending(self._engine, self._config, self._room, writer)
         told = cast(Requests, requests)  # what the door hands in

@@ -84,9 +84,10 @@ class LocalEngine(Ingesting):
         labels: Mapping[str, str],
         description: str,
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
         return await self._with(
-            lambda: self._store.log.create(name, labels, description, retention)
+            lambda: self._store.log.create(name, labels, description, retention, strip_metadata)
         )
 
     async def update_stream(self, name: str, change: StreamChange) -> Stream:

@@ -15,7 +15,7 @@ class SandboxConfig(Config):
     """Memory that decoding may take in one process, beside what it needs to run at all."""
 
     probe_s_max: int = Field(default=5, ge=1, le=3600)
-    """Seconds of processor time to read the headers of one part."""
+    """Seconds of processor time to read the header of one part, and to strip it."""
 
     decode_s_max: int = Field(default=60, ge=1, le=3600)
     """Seconds of processor time to decode one part."""

@@ -1,48 +1,32 @@
-"""The sandbox: media go in; what their headers say, or what they hold, comes out.
+"""The sandbox: media go in; what is wrong with their headers, or what they hold, comes out.
 
-    parts → packs of what fits into the memory shared with a process → asked of a process at rest
-          → answers, checked
-
-A process that dies, hangs or answers nonsense is replaced, and each part of its pack is asked about
-again, alone, starting with a process that nobody's media have been in: what one sender's file did
-to a process is never laid at another's door. What fails there too is `DecodeFailed`.
+`asking.py` says what the processes are asked, `pool.py` whose turn it is; here is who waits: a
+thread, or an event loop that gives one only to who has a process to ask.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from dataclasses import dataclass, replace
+from typing import Generic
 
-import numpy as np
 import structlog
 
-from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded, Overloaded
+from rankspace.errors import InvalidInput, Overloaded
 from rankspace.media import text
-from rankspace.media.clip import Clip, Probe
 from rankspace.media.decode import Decoded
 from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
+from services.sandbox.asking import Asking, Found, Task
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
-from services.sandbox.messages import (
-    Nonsense,
-    pieces,
-    read_decoded,
-    read_error,
-    read_probe,
-    write_part,
-)
-from services.sandbox.pool import Pool
-from services.sandbox.process import Died, Worker
+from services.sandbox.pool import Loan, Pool
+from services.sandbox.process import Worker
 from services.telemetry.metrics import SANDBOX_SECONDS
 
-PACK_PARTS = 256
-"""Parts in one question at most."""
-
-Answer = TypeVar("Answer")
-Reader = Callable[[Any, Part, memoryview], Answer]
+Places = list[tuple[int, int]]
 log = structlog.get_logger()
 
 
@@ -55,8 +39,7 @@ class Sandbox:
 
         self._config = config
         self._pool = Pool(config, limits)
-        # While one pack is read in a process, the next is laid out and the last one checked.
-        self._threads = ThreadPoolExecutor(2 * self._pool.size, "sandbox")
+        self._threads = ThreadPoolExecutor(self._pool.size, "sandbox")
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -71,146 +54,175 @@ class Sandbox:
 
     def protections(self) -> tuple[str, ...]:
         """Which of `confine.PROTECTIONS` are in force; starts a process to see."""
-        with self._pool.lease(self._until()) as worker:
-            return worker.protections
+        worker = self._lent(self._pool.borrow(""), self._task().until)
+        self._pool.give_back(worker)
+        return worker.protections
 
-    async def checked(self, samples: Sequence[Sample]) -> list[InvalidInput | None]:
+    async def checked(
+        self, samples: Sequence[Sample], tenant: str = ""
+    ) -> list[InvalidInput | None]:
         """`check` for an event loop; samples of text alone never wait behind media."""
-        if not any(part.modality != "text" for sample in samples for part in sample.parts):
+        places, parts = _media(samples)
+        if not parts:
             return [None] * len(samples)
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self.check, samples)
+        task = self._task()
+        return _first(len(samples), places, await self._awaited(task, task.judged(parts), tenant))
 
-    def check(self, samples: Sequence[Sample]) -> list[InvalidInput | None]:
+    async def stripped(
+        self, samples: Sequence[Sample], tenant: str = ""
+    ) -> list[Sample | InvalidInput]:
+        """`strip` for an event loop."""
+        places, parts = _media(samples)
+        if not parts:
+            return [*samples]
+        task = self._task()
+        return _again(samples, places, await self._awaited(task, task.stripped(parts), tenant))
+
+    def check(self, samples: Sequence[Sample], tenant: str = "") -> list[InvalidInput | None]:
         """What is wrong with the header of a sample's first bad medium, for each sample.
 
         Their form is taken to be right; see `rankspace.media.probe.check_form`. Raises
         LimitExceeded if all of them together take too long, Overloaded if nobody can look.
         """
-        asked = [
-            (index, at, part)
-            for index, sample in enumerate(samples)
-            for at, part in enumerate(sample.parts)
-            if part.modality != "text"
-        ]
-        found: list[InvalidInput | None] = [None] * len(samples)
-        answers = self._ask("probe", [part for _, _, part in asked], _as_probe)
-        for (index, at, _), answer in zip(asked, answers, strict=True):
-            if isinstance(answer, InvalidInput) and found[index] is None:
-                found[index] = placed(answer, at)
-        return found
+        places, parts = _media(samples)
+        task = self._task()
+        return _first(len(samples), places, self._waited(task, task.judged(parts), tenant))
 
-    def decode(self, part: Part) -> Decoded:
+    def strip(self, samples: Sequence[Sample], tenant: str = "") -> list[Sample | InvalidInput]:
+        """Each sample without the metadata of its media, or what is wrong with the first of them.
+
+        Raises as `check`.
+        """
+        places, parts = _media(samples)
+        task = self._task()
+        return _again(samples, places, self._waited(task, task.stripped(parts), tenant))
+
+    def decode(self, part: Part, tenant: str = "") -> Decoded:
         """The part decoded. Raises as `rankspace.media.decode.media`, or DecodeFailed."""
         if part.modality == "text":
             return text.decode(part, self.limits)
-        answers: list[Decoded | InvalidInput] = self._ask("decode", [part], read_decoded)
-        if isinstance(answers[0], InvalidInput):
-            raise answers[0]
-        return answers[0]
+        task = self._task()
+        answer = self._waited(task, task.decoded(part), tenant)
+        if isinstance(answer, InvalidInput):
+            raise answer
+        return answer
 
-    def _ask(
-        self, task: str, parts: Iterable[Part], read: "Reader[Answer]"
-    ) -> list[Answer | InvalidInput]:
-        began, until = time.monotonic(), self._until()
-        answers: list[Answer | InvalidInput] = []
-        for pack in self._packs(parts):
+    def _task(self) -> Task:
+        return Task(self._config, self.limits, time.monotonic() + self._config.batch_s_max)
+
+    def _waited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
+        """Ask, and wait in this thread."""
+        began = time.monotonic()
+        step = _advanced(asking, None)
+        while step.end is None:
+            worker = self._lent(self._pool.borrow(tenant, fresh=step.fresh), task.until)
             try:
-                with self._pool.lease(until) as worker:
-                    answers += self._put(worker, task, pack, read, until)
-            except Died:
-                answers += self._alone(task, pack, read, until)
+                step = _advanced(asking, worker)
+            finally:
+                self._pool.give_back(worker)
         SANDBOX_SECONDS.see(time.monotonic() - began)
-        return answers
+        return step.end[0]
 
-    def _alone(
-        self, task: str, pack: Sequence[Part], read: "Reader[Answer]", until: float
-    ) -> list[Answer | InvalidInput]:
-        """The answers for a pack that a process died of: part by part, no other sender's before."""
-        answers: list[Answer | InvalidInput] = []
-        rest = list(pack)
-        while rest:
-            try:
-                with self._pool.lease(until, fresh=True) as worker:
-                    while rest:
-                        answers += self._put(worker, task, rest[:1], read, until)
-                        del rest[:1]
-            except Died as death:
-                log.warning("decoding failed", how=death.how, modality=rest[0].modality)
-                answers.append(self._failed(death, task))
-                del rest[:1]
-        return answers
+    async def _awaited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
+        """Ask, and let others go on meanwhile."""
+        began = time.monotonic()
+        step = _advanced(asking, None)
+        while step.end is None:
+            worker = await self._turn(self._pool.borrow(tenant, fresh=step.fresh), task.until)
+            step = await self._in_thread(asking, worker)
+        SANDBOX_SECONDS.see(time.monotonic() - began)
+        return step.end[0]
 
-    def _put(
-        self,
-        worker: Worker,
-        task: str,
-        pack: Sequence[Part],
-        read: "Reader[Answer]",
-        until: float,
-    ) -> list[Answer | InvalidInput]:
-        """Ask one process and check what it says. Raises Died."""
-        seconds = min(self._config.patience * self._seconds(task), until - time.monotonic())
-        if seconds <= 0:
-            raise self._late()
-        media = [piece for part in pack for piece in pieces(part)]
-        question = {"task": task, "parts": [write_part(part) for part in pack]}
-        answer = worker.ask(question, media, seconds)
+    async def _in_thread(self, asking: Asking[Found], worker: Worker) -> "_Step[Found]":
+        """Ask this process; it goes back when it has answered, whoever waits for that."""
         try:
-            found = [
-                read_error(result) or read(result, part, worker.media)
-                for part, result in zip(pack, answer["results"], strict=True)
-            ]
-        except (Nonsense, TypeError, KeyError, ValueError):
-            raise Died("fault") from None
-        worker.forget(max(sum(map(len, media)), *map(_bytes, found)))
-        return found
+            asked = self._threads.submit(_advanced, asking, worker)
+        except RuntimeError:  # closed
+            self._pool.give_back(worker)
+            raise Overloaded("the server stops; come again", "", 1.0) from None
+        asked.add_done_callback(lambda _: self._pool.give_back(worker))
+        return await asyncio.wrap_future(asked)
 
-    def _packs(self, parts: Iterable[Part]) -> Iterator[list[Part]]:
-        """The parts, as many at once as go into one question."""
-        pack: list[Part] = []
-        size = 0
-        for part in parts:
-            weight = sum(map(len, pieces(part)))
-            if pack and (size + weight > self.limits.part_bytes_max or len(pack) == PACK_PARTS):
-                yield pack
-                pack, size = [], 0
-            pack.append(part)
-            size += weight
-        if pack:
-            yield pack
+    async def _turn(self, loan: Loan, until: float) -> Worker:
+        """`_lent` for an event loop."""
+        try:
+            try:
+                async with asyncio.timeout(until - time.monotonic()):
+                    return await asyncio.wrap_future(loan)
+            except TimeoutError:
+                if loan.cancel():
+                    raise _waited_too_long() from None
+                return await asyncio.wrap_future(loan)
+        except asyncio.CancelledError:
+            self._pool.leave(loan)
+            raise
 
-    def _until(self) -> float:
-        return time.monotonic() + self._config.batch_s_max
+    def _lent(self, loan: Loan, until: float) -> Worker:
+        """The process, if it is one's turn by then; one that is starting already is waited for."""
+        try:
+            return loan.result(max(0.0, until - time.monotonic()))
+        except TimeoutError:
+            if loan.cancel():
+                raise _waited_too_long() from None
+            return loan.result()
 
-    def _seconds(self, task: str) -> int:
-        return self._config.probe_s_max if task == "probe" else self._config.decode_s_max
 
-    def _failed(self, death: Died, task: str) -> DecodeFailed:
-        if death.how == "time":
-            seconds = f"{self._seconds(task)} seconds"
-            return DecodeFailed(f"reading it takes more than {seconds}; send it re-encoded", "data")
-        return DecodeFailed("no decoder survives this file; send it re-encoded", "data")
+@dataclass(frozen=True, slots=True)
+class _Step(Generic[Found]):
+    """How far asking has come: it wants a process, or has ended."""
 
-    def _late(self) -> LimitExceeded:
-        return LimitExceeded(
-            f"looking at the media took more than {self._config.batch_s_max:g} seconds; "
-            "send fewer samples in a batch",
-            "batch.samples",
+    fresh: bool = False
+    end: tuple[Found] | None = None
+
+
+def _advanced(asking: Asking[Found], worker: Worker | None) -> _Step[Found]:
+    try:
+        return _Step(next(asking) if worker is None else asking.send(worker))
+    except StopIteration as end:
+        return _Step(end=(end.value,))
+
+
+def _media(samples: Sequence[Sample]) -> tuple[Places, list[Part]]:
+    """Every part that is no text, and where it is: (sample, part)."""
+    found = [
+        (index, at, part)
+        for index, sample in enumerate(samples)
+        for at, part in enumerate(sample.parts)
+        if part.modality != "text"
+    ]
+    return [(index, at) for index, at, _ in found], [part for _, _, part in found]
+
+
+def _first(
+    count: int, places: Places, answers: Sequence[InvalidInput | None]
+) -> list[InvalidInput | None]:
+    """Of each sample the first thing that is wrong with it."""
+    found: list[InvalidInput | None] = [None] * count
+    for (index, at), answer in zip(places, answers, strict=True):
+        if answer is not None and found[index] is None:
+            found[index] = placed(answer, at)
+    return found
+
+
+def _again(
+    samples: Sequence[Sample], places: Places, answers: Sequence[Part | InvalidInput]
+) -> list[Sample | InvalidInput]:
+    """The samples with these parts, or what is wrong with them."""
+    errors = [one if isinstance(one, InvalidInput) else None for one in answers]
+    parts = [list(sample.parts) for sample in samples]
+    for (index, at), answer in zip(places, answers, strict=True):
+        if not isinstance(answer, InvalidInput):
+            parts[index][at] = answer
+    return [
+        error or replace(sample, parts=tuple(mine))
+        for sample, mine, error in zip(
+            samples, parts, _first(len(samples), places, errors), strict=True
         )
+    ]
 
 
-def _as_probe(result: Any, part: Part, _media: memoryview) -> Probe:
-    return read_probe(result, part)
-
-
-def _bytes(answer: object) -> int:
-    """What an answer took of the shared memory."""
-    match answer:
-        case np.ndarray():
-            return answer.nbytes
-        case Clip():
-            return answer.audio.nbytes + sum(frame.pixels.nbytes for frame in answer.frames)
-    return 0
+def _waited_too_long() -> Overloaded:
+    return Overloaded("media wait to be looked at for too long; come again", "", 1.0)
 
 
 def report(config: SandboxConfig, limits: Limits) -> None:

@@ -3,31 +3,37 @@
 A message is four bytes of length and as many of JSON; media lie in memory that both can see, in the
 order in which the message counts them:
 
-    question   {"task": "probe" | "decode", "parts": [[modality, encoding, rate_hz, channels, bytes,
-               [[time_us, bytes], …]], …]}                                 media: as they were sent
-    answer     {"results": […]}, for each part
-               probe    {"found": [encoding, seconds, width, height, frames, samples, bytes]}
-               decode   {"shape": […]}                                     media: uint8 or float32
-                        {"times_us": […], "shape": […], "sound": samples}  media: frames, sound
-               error    {"reason": "MALFORMED_MEDIA", "message": …, "field": …}
+    question   {"task": …, "parts": [[modality, encoding, rate_hz, channels, bytes, bytes there,
+               [[time_us, bytes], …]], …]}                        media: as they were sent
+    answer     by task
+               heads    {"open": [places of parts that have to be looked at whole]}
+               probe    {"refused": [[place, error], …]}
+               strip    {"refused": […], "changed": [[place, [bytes, …]], …]}
+                                                                  media: what was changed
+               decode   {"refused": […], "shape": […]}            media: uint8 or float32
+                        {"refused": […], "times_us": […], "shape": […], "sound": samples}
+                                                                  media: frames, sound
+    error      {"reason": "MALFORMED_MEDIA", "message": …, "field": …}
 
-What comes back is believed only as far as it has the right form: whoever wrote the media may have
-taken over the process that read them. Nothing in it is ever executed.
+For `heads` only the first bytes of each part are there. What comes back is believed only as far as
+it has the right form: whoever wrote the media may have taken over the process that read them.
+Nothing in it is ever executed.
 """
 
 import json
 import struct
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, prod
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankspace.errors import InvalidInput, LimitExceeded, MalformedMedia, UnknownModality
-from rankspace.media.clip import Clip, Probe, TimedFrame
+from rankspace.media.clip import Clip, TimedFrame
 from rankspace.media.decode import Decoded
-from rankspace.media.magic import ENCODINGS
+from rankspace.media.magic import sniff
 from rankspace.media.sample import Frame, Part
 
 MESSAGE_BYTES_MAX = 64 << 20
@@ -36,7 +42,8 @@ _LENGTH = struct.Struct("<I")
 _ERRORS: Mapping[str, type[InvalidInput]] = {
     kind.reason(): kind for kind in (MalformedMedia, LimitExceeded, UnknownModality)
 }
-_FOUND = ("seconds", "width", "height", "frames", "samples", "decoded_bytes")
+_GROWN_MAX = 64
+"""Bytes by which a file may grow when it is stripped: EXIF that has nothing but a turn."""
 
 
 class Nonsense(Exception):
@@ -65,20 +72,21 @@ def unpacked(text: bytes) -> Any:
         raise Nonsense from error
 
 
-def pieces(part: Part) -> Iterable[bytes]:
+def pieces(part: Part) -> Sequence[bytes]:
     """The media of a part, in the order in which they lie in memory."""
     return [part.data, *(frame.image for frame in part.frames)]
 
 
-def write_part(part: Part) -> list[Any]:
-    """A part without its media."""
+def write_part(part: Part, head: int | None = None) -> list[Any]:
+    """A part without its media, of which so many bytes are in memory."""
+    size = len(part.data)
+    there = size if head is None else min(head, size)
     frames = [[frame.time_us, len(frame.image)] for frame in part.frames]
-    raw = [part.modality, part.encoding, part.rate_hz, part.channels, len(part.data)]
-    return [*raw, frames]
+    return [part.modality, part.encoding, part.rate_hz, part.channels, size, there, frames]
 
 
-def read_parts(rows: Sequence[Any], media: memoryview) -> list[Part]:
-    """The parts, their media cut out of memory."""
+def read_parts(rows: Sequence[Any], media: memoryview) -> list[tuple[Part, int]]:
+    """The parts, their media cut out of memory, and how long their data are as a whole."""
     at = 0
 
     def cut(size: int) -> bytes:
@@ -87,10 +95,10 @@ def read_parts(rows: Sequence[Any], media: memoryview) -> list[Part]:
         return bytes(media[at - size : at])
 
     parts = []
-    for modality, encoding, rate_hz, channels, size, frames in rows:
-        data = cut(size)
+    for modality, encoding, rate_hz, channels, size, there, frames in rows:
+        data = cut(there)
         images = tuple(Frame(time_us, cut(bytes_)) for time_us, bytes_ in frames)
-        parts.append(Part(modality, data, encoding, "", rate_hz, channels, images))
+        parts.append((Part(modality, data, encoding, "", rate_hz, channels, images), size))
     return parts
 
 
@@ -99,13 +107,11 @@ def write_error(error: InvalidInput) -> dict[str, Any]:
     return {"reason": error.reason(), "message": error.message, "field": error.field}
 
 
-def read_error(result: Any) -> InvalidInput | None:
-    """The refusal, if the result is one."""
+def read_error(result: Any) -> InvalidInput:
+    """The refusal."""
     if not isinstance(result, dict):
         raise Nonsense
-    if "reason" not in result:
-        return None
-    kind = _ERRORS.get(str(result["reason"]))
+    kind = _ERRORS.get(str(result.get("reason")))
     message, field = result.get("message"), result.get("field")
     if kind is None or not isinstance(message, str) or not isinstance(field, str):
         raise Nonsense
@@ -114,25 +120,60 @@ def read_error(result: Any) -> InvalidInput | None:
     return kind(message, field)
 
 
-def write_probe(probe: Probe) -> dict[str, Any]:
-    """What a header says."""
-    return {"found": [probe.encoding, *(getattr(probe, name) for name in _FOUND)]}
+def read_open(answer: Any, count: int) -> list[int]:
+    """Which of so many parts have to be looked at whole."""
+    match answer:
+        case {"open": [*places]} if all(type(at) is int and 0 <= at < count for at in places):
+            return sorted(set(places))
+    raise Nonsense
 
 
-def read_probe(result: Any, part: Part) -> Probe:
-    """The same; the numbers are finite and not negative."""
-    match result:
-        case {"found": [str(encoding), float(seconds) | int(seconds), *counts]}:
-            numbers = [seconds, *counts]
-        case _:
+def read_refused(answer: Any, count: int) -> list[InvalidInput | None]:
+    """Why each of so many parts is refused."""
+    found: list[InvalidInput | None] = [None] * count
+    for at, error in _placed(answer, "refused", count):
+        found[at] = read_error(error)
+    return found
+
+
+def read_changed(answer: Any, parts: Sequence[Part], media: memoryview) -> list[Part]:
+    """The parts with their media as they are in memory now, where they were changed."""
+    found, start = list(parts), 0
+    for at, sizes in _placed(answer, "changed", len(parts)):
+        part = parts[at]
+        if type(sizes) is not list or len(sizes) != 1 + len(part.frames):
             raise Nonsense
-    if encoding not in ENCODINGS[part.modality] or len(numbers) != len(_FOUND):
+        anew = []
+        for size, piece in zip(sizes, pieces(part), strict=True):
+            if type(size) is not int or size > len(piece) + _GROWN_MAX:
+                raise Nonsense
+            anew.append(bytes(_cut(media, start, size, size)))
+            start += size
+        times = [frame.time_us for frame in part.frames]
+        frames = tuple(Frame(*pair) for pair in zip(times, anew[1:], strict=True))
+        found[at] = replace(part, data=anew[0], frames=frames)
+        _check_kind(part, found[at])
+    return found
+
+
+def _placed(answer: Any, name: str, count: int) -> list[tuple[int, Any]]:
+    """What an answer says of some of so many parts."""
+    if not isinstance(answer, dict) or not isinstance(answer.get(name, []), list):
         raise Nonsense
-    if not all(type(count) is int for count in counts) or not isfinite(seconds):
+    found = []
+    for row in answer.get(name, []):
+        match row:
+            case [int(at), value] if type(at) is int and 0 <= at < count:
+                found.append((at, value))
+            case _:
+                raise Nonsense
+    return found
+
+
+def _check_kind(before: Part, after: Part) -> None:
+    """A file that was stripped is of the kind it was."""
+    if any(sniff(a) != sniff(b) for a, b in zip(pieces(before), pieces(after), strict=True)):
         raise Nonsense
-    if min(numbers) < 0:
-        raise Nonsense
-    return Probe(part.modality, encoding, float(seconds), *counts)
 
 
 def write_decoded(found: Decoded) -> tuple[dict[str, Any], list[NDArray[Any]]]:

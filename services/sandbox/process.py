@@ -45,6 +45,9 @@ class Worker:
         self.fresh = True
         """Nobody's media have been in it yet."""
 
+        self.dead = False
+        """It has ended, or is not to be asked again."""
+
         self.size = _memory_bytes(limits)
         memory = _memory(self.size)
         ours, theirs = socket.socketpair()
@@ -67,7 +70,7 @@ class Worker:
         self._socket = ours
         self.protections = self._begin(config, limits)
 
-    def ask(self, question: object, media: Iterable[bytes], seconds: float) -> Any:
+    def ask(self, question: object, media: Iterable[bytes | memoryview], seconds: float) -> Any:
         """Put media into the shared memory, ask, and wait for the answer. Raises Died."""
         self.fresh = False
         at = 0
@@ -121,8 +124,10 @@ class Worker:
             self._socket.sendall(packed(message))
             return unpacked(self._read(length(self._read(4, until)), until))
         except TimeoutError:
+            self.dead = True
             raise Died("time") from None
         except (Nonsense, OSError):
+            self.dead = True
             raise Died(self._how()) from None
 
     def _read(self, size: int, until: float) -> bytes:

@@ -9,31 +9,39 @@ import mmap
 import os
 import select
 import sys
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from rankspace.config import parse
 from rankspace.errors import InvalidInput
 from rankspace.media import decode, encode
+from rankspace.media.heads import told
 from rankspace.media.limits import Limits
 from rankspace.media.probe import probe
 from rankspace.media.sample import Part
+from rankspace.media.strip.whole import strip
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import allow_seconds, confine, die_with
 from services.sandbox.messages import (
     length,
     packed,
+    pieces,
     read_parts,
     unpacked,
     write_decoded,
     write_error,
-    write_probe,
 )
 
 _SOCKET, _MEMORY, _ERRORS = 0, 1, 2
+
+Said = tuple[dict[str, Any], list[NDArray[Any]]]
+"""What an answer says, and what goes into memory."""
 
 
 def main() -> None:
@@ -58,31 +66,59 @@ def _answer(
     question: Any, media: memoryview, limits: Limits, config: SandboxConfig
 ) -> dict[str, Any]:
     parts = read_parts(question["parts"], media)
-    if question["task"] == "probe":
-        return {"results": [_probed(part, limits, config) for part in parts]}
-    allow_seconds(config.decode_s_max)
-    return {"results": [_decoded(parts[0], media, limits)]}
+    task = question["task"]
+    if task == "heads":
+        allow_seconds(config.probe_s_max)
+        return {"open": [at for at, one in enumerate(parts) if told(*one, limits) is None]}
+    written: dict[str, Any] = {"refused": [], "changed": []} if task == "strip" else {"refused": []}
+    end = 0
+    for at, (part, _) in enumerate(parts):
+        allow_seconds(config.decode_s_max if task == "decode" else config.probe_s_max)
+        try:
+            said, arrays = _TASKS[task](part, limits)
+        except InvalidInput as error:
+            written["refused"].append([at, write_error(error)])
+            continue
+        end = _laid(arrays, media, end)
+        if task == "strip" and said:
+            written["changed"].append([at, said["sizes"]])
+        elif task == "decode":
+            written |= said
+    return written
 
 
-def _probed(part: Part, limits: Limits, config: SandboxConfig) -> dict[str, Any]:
-    allow_seconds(config.probe_s_max)
-    try:
-        return write_probe(probe(part, limits))
-    except InvalidInput as error:
-        return write_error(error)
+def _probed(part: Part, limits: Limits) -> Said:
+    probe(part, limits)
+    return {}, []
 
 
-def _decoded(part: Part, media: memoryview, limits: Limits) -> dict[str, Any]:
-    try:
-        result, arrays = write_decoded(decode.media(part, limits))
-    except InvalidInput as error:
-        return write_error(error)
-    at = 0
+def _stripped(part: Part, limits: Limits) -> Said:
+    probe(part, limits)
+    bare = strip(part)
+    if bare is part:
+        return {}, []
+    files = pieces(bare)
+    return {"sizes": [len(file) for file in files]}, [
+        np.frombuffer(file, np.uint8) for file in files
+    ]
+
+
+def _decoded(part: Part, limits: Limits) -> Said:
+    return write_decoded(decode.media(part, limits))
+
+
+_TASKS: Mapping[str, Callable[[Part, Limits], Said]] = MappingProxyType(
+    {"probe": _probed, "strip": _stripped, "decode": _decoded}
+)
+
+
+def _laid(arrays: Iterable[NDArray[Any]], media: memoryview, at: int) -> int:
+    """Put arrays into memory from here on; where they end."""
     for array in arrays:
         raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         media[at : at + len(raw)] = raw.data
         at += len(raw)
-    return result
+    return at
 
 
 def _warm() -> None:
@@ -93,7 +129,7 @@ def _warm() -> None:
     palette = BytesIO()
     Image.new("P", (4, 4)).save(palette, "GIF", transparency=0)
     for data in sounds:
-        decode.audio(Part("audio", data), Limits())
+        decode.audio(strip(Part("audio", data)), Limits())
     for data in (*pictures, palette.getvalue()):
         decode.image(Part("image", data), Limits())
     decode.video(Part("video", encode.gif([pixels, pixels], 5)), Limits())

@@ -35,11 +35,14 @@ class TenantStreams:
         labels: Mapping[str, str],
         description: str,
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
         with own_names() as own:
             full = own.full(name)
             async with self._quotas.opening():
-                made = await self._engine.create_stream(full, labels, description, retention)
+                made = await self._engine.create_stream(
+                    full, labels, description, retention, strip_metadata
+                )
                 return own.stream(made)
 
     async def update_stream(self, name: str, change: StreamChange) -> Stream:

@@ -7,6 +7,7 @@ can be printed, without an address. Anything else is a finding, and so is more t
 import tarfile
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from io import BytesIO
 from pathlib import Path
@@ -20,11 +21,19 @@ from rankspace.media import encode, magic
 from rankspace.media.limits import Limits
 from rankspace.media.probe import check_form, probe
 from rankspace.media.sample import MODALITIES, Part
+from rankspace.media.strip.whole import strip
 from rankspace.v1 import generation_pb2, ingestion_pb2, media_pb2, training_pb2
 from rankspace.wire import generation, growing, ingestion, media, training
 from rankspace.wire.names import read_name, read_page
 from services.readers import ReaderLimits, read_manifest, read_webdataset
-from services.sandbox.messages import Nonsense, read_decoded, read_error, read_probe, unpacked
+from services.sandbox.messages import (
+    Nonsense,
+    read_changed,
+    read_decoded,
+    read_open,
+    read_refused,
+    unpacked,
+)
 from tests.worlds import part, picture, tone
 
 LIMITS = Limits()
@@ -102,20 +111,27 @@ def lines(data: bytes) -> None:
 
 def answer(data: bytes) -> None:
     """What a process that decodes might say, were it taken over; the first byte is the modality."""
-    asked = Part(MODALITIES[data[0] % len(MODALITIES)])
-    try:
-        result = unpacked(data[1:])
-        if read_error(result) is None and "found" in result:
-            read_probe(result, asked)
-        read_decoded(result, asked, memoryview(data * 9))
-    except Nonsense:
-        return
+    asked = Part(MODALITIES[data[0] % len(MODALITIES)], data)
+    for read in (
+        lambda said: read_open(said, 3),
+        lambda said: read_refused(said, 3),
+        lambda said: read_changed(said, [asked] * 3, memoryview(data * 9)),
+        lambda said: read_decoded(said, asked, memoryview(data * 9)),
+    ):
+        with suppress(Nonsense):
+            read(unpacked(data[1:]))
+
+
+def bare(data: bytes) -> None:
+    """A file to be stripped of its metadata; the first byte is the modality."""
+    found = strip(Part(MODALITIES[data[0] % len(MODALITIES)], data[1:]))
+    assert strip(found) is found
 
 
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
     {
         each.__name__: each
-        for each in (headers, raw, sample, append, piece, read, turn, tar, lines, answer)
+        for each in (headers, raw, sample, append, piece, read, turn, tar, lines, answer, bare)
     }
 )
 
@@ -160,6 +176,7 @@ def _right() -> dict[str, list[bytes]]:
     wave, pixels = tone(300, 0.05), picture(1)
     sounds = [getattr(encode, name)(wave) for name in ("wav", "flac", "ogg", "opus", "mp3")]
     pictures = [getattr(encode, name)(pixels) for name in ("png", "jpeg", "webp")]
+    films = [getattr(encode, name)([pixels, pixels], 2) for name in ("gif", "mp4", "webm")]
     whole = media_pb2.Sample(sample_id="a", parts=map(media.write_part, map(part, MODALITIES)))
     batch = ingestion_pb2.AppendSamplesRequest(batch=ingestion_pb2.SampleBatch(samples=[whole]))
     setup = ingestion_pb2.AppendSamplesRequest(setup=ingestion_pb2.AppendSetup(stream="streams/a"))
@@ -181,11 +198,17 @@ def _right() -> dict[str, list[bytes]]:
         "tar": [_packed({"a.txt": b"x", "a.json": b'{"labels": {}}', "b.png": pictures[0]})],
         "lines": [texts, texts * 3],
         "answer": [
-            b'\2{"found":["png",0.0,8,8,0,0,192]}',
+            b'\2{"open":[0,2]}',
+            b'\2{"changed":[[1,[9]]]}',
             b'\2{"shape":[2,2,3]}',
             b'\1{"shape":[5]}',
             b'\3{"times_us":[0,5],"shape":[1,2,3],"sound":2}',
-            b'\0{"reason":"MALFORMED_MEDIA","message":"a","field":"data"}',
+            b'\0{"refused":[[1,{"reason":"MALFORMED_MEDIA","message":"a","field":"data"}]]}',
+        ],
+        "bare": [
+            *(bytes([1]) + data for data in sounds),
+            *(bytes([2]) + data for data in pictures),
+            *(bytes([3]) + data for data in films),
         ],
     }
 

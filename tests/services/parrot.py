@@ -98,8 +98,11 @@ class ParrotEngine(Ingesting):
         labels: Mapping[str, str],
         description: str,
         retention: Retention = FOR_EVER,
+        strip_metadata: bool = False,
     ) -> Stream:
-        return await self._with(lambda: self.store.log.create(name, labels, description, retention))
+        return await self._with(
+            lambda: self.store.log.create(name, labels, description, retention, strip_metadata)
+        )
 
     async def update_stream(self, name: str, change: StreamChange) -> Stream:
         return await self._with(lambda: self.store.log.update(name, change))

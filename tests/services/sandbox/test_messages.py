@@ -8,26 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankspace.errors import LimitExceeded, MalformedMedia, UnknownModality
-from rankspace.media.clip import Clip, Probe, TimedFrame
+from rankspace.errors import InvalidInput, LimitExceeded, MalformedMedia, UnknownModality
+from rankspace.media import encode
+from rankspace.media.clip import Clip, TimedFrame
 from rankspace.media.decode import Decoded
-from rankspace.media.sample import MODALITIES, Modality, Part
+from rankspace.media.sample import MODALITIES, Frame, Modality, Part
 from services.sandbox.messages import (
     Nonsense,
     length,
     packed,
     pieces,
+    read_changed,
     read_decoded,
-    read_error,
+    read_open,
     read_parts,
-    read_probe,
+    read_refused,
     unpacked,
     write_decoded,
     write_error,
     write_part,
-    write_probe,
 )
 from tests.strategies import samples
+from tests.worlds import picture
 
 MEDIA = memoryview(bytes(range(256)) * 16)
 words = st.text(max_size=20)
@@ -39,13 +41,12 @@ anything = st.recursive(
 likely = st.fixed_dictionaries(
     {},
     optional={
-        "found": st.lists(st.sampled_from(["png", "wav"]) | st.integers(-1, 9) | st.floats()),
+        "open": st.lists(st.integers(-1, 4) | anything),
+        "changed": st.lists(st.tuples(st.integers(-1, 4), st.lists(st.integers(-1, 9))).map(list)),
+        "refused": st.lists(st.tuples(st.integers(-1, 4), anything).map(list)),
         "shape": st.lists(st.integers(-2, 40) | anything, max_size=4),
         "times_us": st.lists(st.integers(-1, 9) | anything, max_size=3),
         "sound": st.integers(-2, 2000) | anything,
-        "reason": st.sampled_from(["MALFORMED_MEDIA", "CORRUPT"]) | anything,
-        "message": words,
-        "field": words,
     },
 )
 
@@ -54,13 +55,20 @@ likely = st.fixed_dictionaries(
 def test_parts_arrive_as_they_were(sample: Any) -> None:
     rows = [write_part(part) for part in sample.parts]
     media = b"".join(piece for part in sample.parts for piece in pieces(part))
-    again = read_parts(json.loads(json.dumps(rows)), memoryview(media))
+    read = read_parts(json.loads(json.dumps(rows)), memoryview(media))
+    again = [part for part, _ in read]
+    assert [size for _, size in read] == [len(part.data) for part in sample.parts]
     assert [(p.modality, p.data, p.encoding, p.frames) for p in again] == [
         (p.modality, p.data, p.encoding, p.frames) for p in sample.parts
     ]
     assert [(p.rate_hz, p.channels) for p in again] == [
         (p.rate_hz, p.channels) for p in sample.parts
     ]
+
+
+def test_of_a_head_the_whole_length_is_told() -> None:
+    row = write_part(Part("image", b"abcdef"), 4)
+    assert read_parts([row], memoryview(b"abcd")) == [(Part("image", b"abcd"), 6)]
 
 
 @given(anything)
@@ -72,14 +80,29 @@ def test_a_message_is_unpacked_as_it_was_packed(message: Any) -> None:
 
 @pytest.mark.parametrize("kind", [MalformedMedia, LimitExceeded, UnknownModality])
 def test_refusals_come_back_as_what_was_raised(kind: Any) -> None:
-    error = read_error(write_error(kind("too much", "data")))
-    assert type(error) is kind
-    assert (str(error), getattr(error, "field", None)) == ("too much", "data")
+    first, second = read_refused({"refused": [[1, write_error(kind("too much", "data"))]]}, 2)
+    assert first is None
+    assert type(second) is kind
+    assert (str(second), getattr(second, "field", None)) == ("too much", "data")
 
 
-def test_what_headers_say_comes_back() -> None:
-    probe = Probe("video", "mp4", 1.5, 640, 360, 15, 24_000, 100)
-    assert read_probe(write_probe(probe), Part("video")) == probe
+def test_what_was_stripped_comes_back_in_its_place() -> None:
+    whole = encode.png(picture(1))
+    frames = (Frame(0, whole), Frame(7, whole))
+    parts = [Part("image", whole), Part("video", b"", "frames", frames=frames)]
+    answer = {"refused": [], "changed": [[1, [0, len(whole) - 3, len(whole)]]]}
+    kept, film = read_changed(answer, parts, memoryview(whole[:-3] + whole))
+    assert kept is parts[0]
+    assert film.frames == (Frame(0, whole[:-3]), Frame(7, whole))
+
+
+@pytest.mark.parametrize(
+    "changed", [[[0, [5]]], [[0, [999]]], [[0, [-1]]], [[0, []]], [[1, [5]]], [[True, [5]]], [5], 5]
+)
+def test_what_was_stripped_is_still_of_its_kind_and_no_longer(changed: Any) -> None:
+    part = Part("image", encode.png(picture(1)))
+    with pytest.raises(Nonsense):
+        read_changed({"changed": changed}, [part], MEDIA)
 
 
 def test_what_was_decoded_comes_back() -> None:
@@ -107,19 +130,20 @@ def test_whatever_a_process_answers_is_right_in_form_or_nonsense(
 ) -> None:
     part = Part(modality)
     for read in (
-        read_error,
-        lambda result: read_probe(result, part),
+        lambda result: read_refused(result, 3),
+        lambda result: read_open(result, 3),
+        lambda result: read_changed(result, [part] * 3, MEDIA),
         lambda result: read_decoded(result, part, MEDIA),
     ):
         try:
             found: Any = read(result)
         except Nonsense:
             continue
-        assert found is None or isinstance(
-            found, MalformedMedia | LimitExceeded | UnknownModality | Probe | np.ndarray | Clip
-        )
-        if isinstance(found, Exception):
-            assert str(found).isprintable()
+        if not isinstance(found, list):
+            found = [found]
+        for one in found:
+            assert one is None or isinstance(one, int | InvalidInput | Part | np.ndarray | Clip)
+            assert not isinstance(one, Exception) or str(one).isprintable()
 
 
 def test_a_message_too_long_is_not_waited_for() -> None:
