@@ -23,10 +23,9 @@ from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, 
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
-from rankspace.store import faults, marks, recovery, schema
+from rankspace.store import faults, marks, recovery, schema, turns
 from rankspace.store.config import StoreConfig
 
-_WRITE = "rankspace_write"
 _STOPPED = (
     "the disk of the store failed to keep what was written; "
     "nothing more is stored until the server is started again"
@@ -48,9 +47,9 @@ class Database:
         self._sqlite = self._engine.dialect.name == "sqlite"
         repeatable = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**repeatable)
-        self._writer = self._engine.execution_options(**{_WRITE: True})
+        self._writer = self._engine.execution_options(**{turns.WRITE: True})
         lazy = _engine(config, "NORMAL") if self._sqlite else self._engine
-        self._lazy = lazy.execution_options(**{_WRITE: True})
+        self._lazy = lazy.execution_options(**{turns.WRITE: True})
         ready = False
         try:
             with self.alone() as connection:
@@ -204,7 +203,7 @@ def _engine(config: StoreConfig, synchronous: str) -> Engine:
         ) from error
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite(synchronous))
-        event.listen(engine, "begin", _begin)
+        event.listen(engine, "begin", turns.begin(config.busy_s))
     elif url.drivername == "postgresql+psycopg":
         event.listen(engine, "connect", _prepare_postgres(config))
     else:
@@ -266,11 +265,6 @@ def _prepare_postgres(config: StoreConfig) -> Any:
                 connection.close()
 
     return prepare
-
-
-def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get(_WRITE, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
 
 
 def _check_fsync(connection: Connection) -> None:

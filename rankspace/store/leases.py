@@ -65,7 +65,7 @@ class Leases:
     def beat(self, held: Lease) -> bool:
         """Tell that the holder lives; False: the lease is another's now."""
         where = leases.c.name == held.name, leases.c.term == held.term
-        with self._database.write(synced=False) as connection:
+        with self._database.write() as connection:
             query = update(leases).where(*where).values(beat=leases.c.beat + 1)
             return bool(connection.execute(query).rowcount)
 
