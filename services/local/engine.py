@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import structlog
 
+from rankspace.errors import NotFound
 from rankspace.generation.request import Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
@@ -121,10 +122,13 @@ class LocalEngine(Ingesting):
     async def read(
         self, stream: str, window: Window
     ) -> AsyncGenerator[tuple[int, Sample | Rejected], None]:
-        at = window.start
+        at, born_us = window.start, 0
         with following(window.follow) as told:
             while True:
                 head = await self.stream(stream)
+                if born_us not in (0, head.created_us):
+                    raise NotFound(f"stream {stream} was deleted while it was read", "stream")
+                born_us = head.created_us
                 sift = window.wanted and window.takes
                 found = self._store.log.records(stream, at, head.next_offset, sift)
                 pages = _batched(found, self._config.read_rows)

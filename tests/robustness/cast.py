@@ -34,7 +34,7 @@ STRICT = {"RANKSPACE_GATEWAY__INGESTION__LIMITS__TEXT_BYTES_MAX": str(STRICT_BYT
 UPKEEP = {"RANKSPACE_ENGINE__UPKEEP_S": "0.3", "RANKSPACE_STORE__ORPHAN_AGE_S": "3"}
 SETTINGS = {"keeping": UPKEEP | STRICT}
 REFUSED_KINDS = "tttxl"
-DURABILITIES = (pb.DURABILITY_WRITTEN, pb.DURABILITY_WRITTEN, pb.DURABILITY_SYNCED)
+DURABILITIES = (*[pb.DURABILITY_WRITTEN] * 4, pb.DURABILITY_SYNCED)
 
 
 @dataclass
@@ -121,6 +121,7 @@ class Cast:
     def _written(self) -> list[Work]:
         return [
             *(self._twin(f"loose{at}", "loose", DURABILITIES) for at in range(2)),
+            clients.insist(self.make("loose insister"), "loose", self._chance("insister")),
             *([] if "streams" in self.casts else [self._twin("synced", "twins")]),
         ]
 

@@ -6,6 +6,7 @@
     sdk      appends and reads with the SDK, which goes on by itself
     readers  look, read and follow
     echo     what the network delivers late, twice or out of order
+    insister asks for what was written to be synced
 
 A twin's sample is told by its stream and offset alone, so all of them agree on what goes where.
 """
@@ -20,6 +21,7 @@ from rankspace.client.appending import AppendSummary
 from rankspace.errors import RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.entries import Rejected
+from rankspace.v1.ingestion_pb2 import DURABILITY_SYNCED
 from tests.robustness.appending import Appending
 from tests.robustness.calls import Caller, Ended
 from tests.robustness.contents import KINDS, key, key_of, sample, twin_name
@@ -158,6 +160,23 @@ async def echo(caller: Caller, chance: Chance) -> None:
             await asyncio.sleep(0.1)
         finally:
             await appending.close()
+
+
+async def insist(caller: Caller, stream: str, chance: Chance) -> None:
+    """Send again as synced what may only have been written, for ever; twins write the stream."""
+    while True:
+        appending = Appending(caller, stream, DURABILITY_SYNCED)
+        try:
+            at, _ = await appending.open()
+            first = max(0, at - chance.randint(1, 5))
+            if first < at:
+                await appending.send(first, [twin_name(stream, one) for one in range(first, at)])
+                await appending.hear()
+        except Ended:
+            await asyncio.sleep(0.1)
+        finally:
+            await appending.close()
+        await asyncio.sleep(0.01)
 
 
 async def close_midway(caller: Caller, stream: str, after_s: float) -> None:

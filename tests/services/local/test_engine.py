@@ -99,6 +99,19 @@ async def test_a_reader_that_follows_gets_what_comes_until_the_stream_is_finaliz
     assert await reading == [0, 1, 2]
 
 
+async def test_a_reader_that_follows_never_goes_on_in_another_stream_of_the_same_name(
+    engine: Local,
+) -> None:
+    await engine.append("s", None, samples(2), 0)
+    reading = engine.read("s", Window(0, follow=True))
+    assert [(await anext(reading))[0] for _ in range(2)] == [0, 1]
+    await engine.delete_stream("s")
+    await engine.create_stream("s", {}, "")
+    await engine.append("s", None, samples(4), 0)
+    with pytest.raises(NotFound, match="deleted while it was read"):
+        await anext(reading)
+
+
 async def test_a_job_reports_from_its_queue_to_its_end(engine: Local) -> None:
     job = await engine.create_job(JOB, "r")
     assert (await engine.create_job(JOB, "r")).job_id == job.job_id
