@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from benchmarks._arms import Arm, Law
+from benchmarks._arms_recall import Recall, recalled
 from benchmarks._arms_table import Spec
 from benchmarks._text_data import Batch, Corpus, Stories
 from rankspace.errors import InvalidConfig
@@ -32,7 +33,7 @@ from rankspace.model.memory import unsure
 from rankspace.model.network import Inputs, Network
 from rankspace.model.presets import NetworkConfig
 from rankspace.model.readout import Readout
-from rankspace.model.shares import mixture
+from rankspace.model.shares import Known, gathered
 from rankspace.ranks.coordinate import GRID, buckets
 from rankspace.ranks.crossfit import CrossFit, Reading
 from rankspace.ranks.rows import Rows
@@ -43,9 +44,6 @@ FINE = 10_000
 
 BIRTH = 3.0
 """ln of the odds l : 1 - l at birth."""
-
-RECALLED = 4096
-"""Positions that the product's memory is asked for at once."""
 
 LOADS = 100
 """Steps whose loads of experts are added up for MaxVio."""
@@ -71,7 +69,7 @@ class Ours(Arm):
         self._counted: CrossFit | None = corpus.memory(spec.order) if spec.memory else None
         self._readings: dict[int, tuple[Stories, Reading]] = {}
         self._known: dict[int, tuple[Stories, NDArray[np.float32]]] = {}
-        self._recalls: dict[int, tuple[Stories, Tensor, Tensor]] = {}
+        self._recalls: dict[int, tuple[Stories, Recall]] = {}
         self._loads: list[Tensor] = []
         self.network.advance(0.0)
 
@@ -96,9 +94,9 @@ class Ours(Arm):
         if self._counted is None:
             if self.network.trust.held is None or self.network.training:
                 return self._alone(said, before, targets, openness)
-            left, doubt, memory, own = self._columns(said[0], before, targets, places, stories)
-            share = self.network.trust.held(left, doubt) if progress else torch.ones_like(own)
-            return -mixture(share, memory, own), 0.0
+            known, told = self._columns(said[0], before, targets, places, stories)
+            heard = self.network.trust.trusted(known, list(told.T), 0.0 if progress else 1.0)
+            return -heard, 0.0
         logits = self._logits(said[0], before, 0.0)
         if self.spec.memory == "add":
             added = self._added(logits, self._rows(places, stories), openness)
@@ -132,7 +130,7 @@ class Ours(Arm):
         width = self.network.config.context
         mixed = self._said(symbols[:, -width:])[0].unflatten(0, (len(symbols), -1))[:, -1]
         ends = torch.arange(1, len(symbols) + 1) * symbols.shape[1] - 1
-        before = self.readout.past(symbols, ends)
+        before = self.readout.past(self.network, symbols, ends)
         if self._counted is None:
             odds = self._logits(mixed, before, 0.0).log_softmax(-1)
         else:
@@ -205,7 +203,7 @@ class Ours(Arm):
             mixed, before = self._said(batch.symbols)[0][index], batch.symbols.flatten()[index]
             places = batch.places.flatten()[index].numpy()
             found.append(self._columns(mixed, before, flat[index], places, stories))
-        self.network.trust.held.fit(*map(torch.cat, zip(*found, strict=True)))
+        self.network.trust.held.fit(*gathered(found))
         self.network.train()
 
     def _columns(
@@ -215,26 +213,15 @@ class Ours(Arm):
         targets: Int[Tensor, "n"],
         places: NDArray[np.int64],
         stories: Stories,
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[N] each, what `Readout.told` says of these positions of a set of stories."""
+    ) -> tuple[Known, Float[Tensor, "n k"]]:
+        """What `Readout.told` says of these positions of a set of stories."""
         own = self._logits(mixed, before, 0.0).float().log_softmax(-1)
         at = self.readout.doors[0].local[targets][:, None]
-        memory, left = self._recalled(stories)
-        return left[places], unsure(own), memory[places], own.gather(1, at)[:, 0]
-
-    def _recalled(self, stories: Stories) -> tuple[Tensor, Tensor]:
-        """[T] twice: ln p of every symbol of a set by the product's memory, and ln of its mass."""
         if id(stories) not in self._recalls:
-            line = torch.from_numpy(stories.line.astype(np.int64))
-            memory, left = torch.zeros(2, len(line)).unbind()
-            asked = torch.ones(len(line), dtype=torch.bool)
-            asked[torch.from_numpy(stories.starts)] = False  # who opens a story is not asked for
-            for at in asked.nonzero()[:, 0].split(RECALLED):
-                odds, mass = self.readout.recalled(0, self.readout.past(line[None], at - 1))
-                memory[at] = odds.gather(1, self.readout.doors[0].local[line[at]][:, None])[:, 0]
-                left[at] = mass
-            self._recalls[id(stories)] = (stories, memory, left)
-        return self._recalls[id(stories)][1:]
+            self._recalls[id(stories)] = (stories, recalled(self.network, self.readout, stories))
+        _, found = self._recalls[id(stories)]
+        known = Known(found.left[places], unsure(own), found.seen[places])
+        return known, torch.cat([found.beside[places], own.gather(1, at)], dim=1)
 
     def _added(
         self, logits: Float[Tensor, "n a"], rows: Rows, openness: float

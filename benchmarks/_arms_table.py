@@ -43,8 +43,8 @@ class Spec:
     """Leave a document out of its own prior."""
 
 
-TEXT: dict[str, Any] = {"memory": "held", "order": 5}
-"""What `rank` has switched on here: texts are few and long enough for a memory of order 5."""
+TEXT: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
+"""What `rank` has switched on here: texts are few, and what one says it says again."""
 
 
 def _rank(**switches: Any) -> Spec:
@@ -58,7 +58,7 @@ def _pairs(**switches: Any) -> Spec:
 
 SPECS: dict[str, Spec] = {
     "gpt2": Spec("gpt2", average=False),
-    "gpt2+held5": Spec("gpt2", TEXT, average=False),
+    "gpt2+held": Spec("gpt2", TEXT, average=False),
     "prism": Spec("prism", average=False),
     "prism-noise": Spec("prism", {"noise_end": 0.0, "noise_birth": 0.0}, average=False),
     "prism-untied": Spec("prism", {"tied": False}, average=False),
@@ -73,6 +73,7 @@ SPECS: dict[str, Spec] = {
     "rank-rotary": _rank(rotary=False),
     "rank-coordinate": _rank(rank_buckets=0),
     "rank-order": _rank(order=2),
+    "rank-document": _rank(document=False),
     "rank-held": _pairs(),
     "rank-prior": _pairs(prior=False),
     "rank-muon": Spec(switches=TEXT, recipe="gpt2"),

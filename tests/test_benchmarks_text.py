@@ -30,7 +30,7 @@ ARMS = (
     "rank+mix5",
     "rank+add5",
     "rank",
-    "gpt2+held5",
+    "gpt2+held",
     "hf_gpt2",
     "xt",
 )

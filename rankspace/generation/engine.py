@@ -87,7 +87,7 @@ class Generator:
         bits = prior = 0.0
         for door in np.unique(doors):
             at = torch.from_numpy(np.flatnonzero(doors == door))
-            past, targets = self.readout.past(ids[None], at), ids[at + 1]
+            past, targets = self.readout.past(self.network, ids[None], at), ids[at + 1]
             logits = self.readout.logits(
                 self.network, self.unembedding, int(door), mixed[at], past, 0.0
             )

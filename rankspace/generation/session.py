@@ -154,8 +154,10 @@ class Session:
 
     def _past(self, answer: _Answer) -> torch.Tensor:
         """[1, K]: what the memory may look back on."""
-        said = torch.tensor([answer.said[-self._model.space.memory.order :]])
-        return self._model.readout.past(said, torch.tensor([said.shape[1] - 1]))
+        model = self._model
+        most = len(answer.said) if model.network.config.document else model.space.memory.order
+        said = torch.tensor([answer.said[-most:]])
+        return model.readout.past(model.network, said, torch.tensor([said.shape[1] - 1]))
 
     def _trace(self, door: int, choice: Choice, logits: np.ndarray, answer: _Answer) -> Trace:
         chosen = self._model.readout.doors[door]

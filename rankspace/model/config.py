@@ -101,6 +101,9 @@ class NetworkConfig(Config):
     lean: bool = False
     """Attention learns in fewer passes over its scores (model/table.py); equal but for rounding."""
 
+    native: bool = False
+    """Learns through passes in C++ where a compiler is (model/trunk.py); equal but for rounding."""
+
     think: Literal["dense", "ista", "alpha"] = "dense"
     """The feed-forward layer: two or three matrices, or a sparse code (model/sparse.py)."""
 
@@ -133,6 +136,9 @@ class NetworkConfig(Config):
 
     order: int = Field(default=2, ge=2, le=8)
     """Symbols of the longest counts: 5 looks four symbols back; above 2 for `held` alone."""
+
+    document: bool = False
+    """A memory that is held hears the document too: its own pairs and singles so far."""
 
     birth: Literal["random", "pmi"] = "random"
     """Embeddings at birth: normal, or from the statistics of the data (model/birth.py)."""

@@ -9,8 +9,9 @@ Inside one alphabet, with z what the blocks say and g = gate(step) falling from 
     feature    the same with g = 0: the context is heard as the rank's embedding only
     target     logits as feature; the loss is (1 - g) * -ln p(x) + g * -sum p0(.|c) ln p(.)
     mixture    ln( l p0(.|c) + (1 - l) p(.) ),  l = g + (1 - g) sigma(w m + b),  p as feature
-    held       the same, l = g + (1 - g) l_j, j by how little each knows (model/shares.py); p learns
-               alone, l_j is fitted on held-out documents, and p0 may look back by any order
+    held       sum_k l_k p_k over p0 at any order, p as feature and, with `document`, what this text
+               has said (model/document.py); p learns alone, l is fitted on held-out documents
+               (model/shares.py), and while g is above 0 p0 has that share of all
 
 So at birth all but feature and target say what the memory says, and those two its unigram.
 Which of them pays is an experiment (benchmarks/), not part of the theory.
@@ -20,13 +21,15 @@ Source: our formalisation, docs/theory.md definition 4; distillation as in Hinto
 (recalled).
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from rankspace.model.config import NetworkConfig
-from rankspace.model.shares import Shares, mixture
+from rankspace.model.shares import Known, Shares, mixture
 
 COUNT_BUCKETS = 12
 """Rows of the gate by counts: 0, 1, 2-3, 4-7, ... times that a context was seen."""
@@ -41,7 +44,7 @@ class Trust(nn.Module):
         self.gate = None
         self.weight = None
         self.bias = None
-        self.held = Shares() if self.form == "held" else None
+        self.held = Shares(4 if config.document else 2) if self.form == "held" else None
         if self.form in ("scalar", "counts"):
             self.gate = nn.Parameter(torch.ones(1 if self.form == "scalar" else COUNT_BUCKETS))
         if self.form == "mixture":
@@ -68,21 +71,21 @@ class Trust(nn.Module):
         share: Float[Tensor, "n 1"],
     ) -> Float[Tensor, "n a"]:
         """The ln of the mixture of the network's law and the memory's."""
-        return mixture(share, context, scores.log_softmax(-1))
+        shares = torch.cat([share, 1.0 - share], dim=1)
+        return mixture(shares, [context, scores.log_softmax(-1)])
 
     def trusted(
         self,
-        scores: Float[Tensor, "n a"],
-        context: Float[Tensor, "n a"],
-        left: Float[Tensor, "n"],
+        known: Known,
+        laws: Sequence[Float[Tensor, "n *a"]],
         gate: float,
-    ) -> Float[Tensor, "n a"]:
-        """The same with the share that was fitted on held-out documents."""
+    ) -> Float[Tensor, "n *a"]:
+        """The mixture by the shares that were fitted on held-out documents; the memory first."""
         if self.held is None:
-            raise TypeError(f"a memory that is {self.form} has no share that was fitted")
-        own = scores.log_softmax(-1)
-        share = gate + (1.0 - gate) * self.held(left, unsure(own))
-        return mixture(share[:, None], context, own)
+            raise TypeError(f"a memory that is {self.form} has no shares that were fitted")
+        shares = (1.0 - gate) * self.held(known)
+        shares[:, 0] += gate
+        return mixture(shares, laws)
 
 
 def unsure(own: Float[Tensor, "n a"]) -> Float[Tensor, "n"]:

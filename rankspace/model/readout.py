@@ -9,7 +9,8 @@ What may stand at a position is known (a shape of sound never follows where a ga
 symbol of another alphabet is ever scored: the products are smaller, and losses of modalities
 compare. p0 is the memory restricted to the alphabet: p0(s) / sum of p0 over it.
 
-Shapes: N positions that share an alphabet, A its size, V vocabulary, D width, K = order - 1.
+Shapes: N positions that share an alphabet, A its size, V vocabulary, D width; T symbols of the
+past, order - 1 of them or the whole part up to here.
 Source: our formalisation, docs/theory.md definition 4.
 """
 
@@ -18,11 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from rankspace.model.document import said
 from rankspace.model.memory import COUNT_BUCKETS, cap, distilled, unsure
 from rankspace.model.network import Network
+from rankspace.model.shares import Known
 from rankspace.ranks.space import ORDER, Alphabet, Space
 from rankspace.ranks.vocabulary import PAD
 
@@ -44,6 +47,9 @@ class Door:
     ids: Int[Tensor, "a"]
     local: Int[Tensor, "v"]
     """Index in the alphabet of each id; 0 for ids that are not in it."""
+
+    inside: Bool[Tensor, "v"]
+    """Whether each id is in it."""
 
     unigram: Float[Tensor, "a"]
     """ln p0 without context, restricted."""
@@ -67,18 +73,20 @@ class Readout:
         self._space = space
         self._memory = space.memory
 
-    def past(self, symbols: Int[Tensor, "b t"], index: Int[Tensor, "n"]) -> Int[Tensor, "n k"]:
+    def past(
+        self, network: Network, symbols: Int[Tensor, "b s"], index: Int[Tensor, "n"]
+    ) -> Int[Tensor, "n t"]:
         """The ids that each position of these rows may look back on, its own last."""
-        return looked_back(self._space, symbols, index)
+        return looked_back(self._space, symbols, index, network.config.document)
 
-    def expected(self, door: int, past: Int[Tensor, "n k"]) -> Float[Tensor, "n a"]:
+    def expected(self, door: int, past: Int[Tensor, "n t"]) -> Float[Tensor, "n a"]:
         """What the memory says after each past, inside the alphabet: ln p0."""
         if self._memory.order == ORDER:
             return self.doors[door].bigram[past[:, -1]]
         return self.recalled(door, past)[0]
 
     def recalled(
-        self, door: int, past: Int[Tensor, "n k"]
+        self, door: int, past: Int[Tensor, "n t"]
     ) -> tuple[Float[Tensor, "n a"], Float[Tensor, "n"]]:
         """The same by counts of any order; and ln of the mass that is left to their base."""
         ids = self.doors[door].ids.numpy()
@@ -91,13 +99,27 @@ class Readout:
         laws, masses = zip(*told, strict=True)
         return torch.cat(laws), torch.cat(masses)
 
+    def remembered(
+        self, network: Network, door: int, past: Int[Tensor, "n t"]
+    ) -> tuple[list[Float[Tensor, "n a"]], Float[Tensor, "n"], Float[Tensor, "n"]]:
+        """What stands beside the network, as ln p: the memory, and what the document has said.
+
+        Then ln of the mass that the memory leaves, and how often the document went on from here.
+        """
+        context, left = self.recalled(door, past)
+        if not network.config.document:
+            return [context], left, torch.zeros_like(left)
+        chosen = self.doors[door]
+        pairs, singles, seen = said(past, chosen.local, chosen.inside, context)
+        return [context, pairs, singles], left, seen
+
     def logits(
         self,
         network: Network,
         unembedding: Float[Tensor, "v d"],
         door: int,
         mixed: Float[Tensor, "n d"],
-        before: Int[Tensor, "n *k"],
+        before: Int[Tensor, "n *t"],
         gate: float,
     ) -> Float[Tensor, "n a"]:
         """The logits of positions whose next symbol lies behind this door.
@@ -110,7 +132,7 @@ class Readout:
         chosen, trust, limit = self.doors[door], network.trust, network.config.soft_cap
         if trust.form == "held" and past is not None:
             own = self.logits(network, unembedding, door, mixed, before, 0.0)
-            return trust.trusted(own.float(), *self.recalled(door, past), gate)
+            return trust.trusted(*self._laws(network, own, door, past), gate)
         symbols = unembedding[chosen.ids].to(mixed.dtype).T
         if network.log_beta is None:
             return cap(_product(mixed, symbols).float(), limit)
@@ -132,19 +154,28 @@ class Readout:
 
     def told(
         self,
+        network: Network,
         logits: Float[Tensor, "n a"],
         door: int,
-        past: Int[Tensor, "n k"],
+        past: Int[Tensor, "n t"],
         targets: Int[Tensor, "n"],
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """[N] each, what shares are fitted to (model/shares.py), of the network's own logits.
+    ) -> tuple[Known, Float[Tensor, "n k"]]:
+        """What shares are fitted to: `logits` are the network's own, told is ln p by law."""
+        known, laws = self._laws(network, logits, door, past)
+        at = self.doors[door].local[targets][:, None]
+        return known, torch.cat([law.gather(1, at) for law in laws], dim=1)
 
-        ln of the mass that the memory leaves, the network's entropy, and ln p of the targets by
-        the memory and by the network.
-        """
-        context, left = self.recalled(door, past)
-        own, at = logits.float().log_softmax(-1), self.doors[door].local[targets][:, None]
-        return left, unsure(own), context.gather(1, at)[:, 0], own.gather(1, at)[:, 0]
+    def _laws(
+        self,
+        network: Network,
+        logits: Float[Tensor, "n a"],
+        door: int,
+        past: Int[Tensor, "n t"],
+    ) -> tuple[Known, list[Float[Tensor, "n a"]]]:
+        """All laws of a mixture, the memory first and the network last."""
+        own = logits.float().log_softmax(-1)
+        beside, left, seen = self.remembered(network, door, past)
+        return Known(left, unsure(own), seen), [*beside, own]
 
     def imitation(
         self, logits: Float[Tensor, "n a"], door: int, before: Int[Tensor, "n"]
@@ -154,16 +185,19 @@ class Readout:
 
 
 def looked_back(
-    space: Space, symbols: Int[Tensor, "b t"], index: Int[Tensor, "n"]
-) -> Int[Tensor, "n k"]:
-    """The ids before each of these positions and its own, as many as the memory can use.
+    space: Space, symbols: Int[Tensor, "b s"], index: Int[Tensor, "n"], whole: bool = False
+) -> Int[Tensor, "n t"]:
+    """The ids before each of these positions and its own: as many as the memory can use, or all.
 
     Parts stand one after the other and none looks back beyond its begin mark: there is PAD.
     """
     flat, at, marks = symbols.flatten(), torch.arange(symbols.numel()), space.vocabulary.begins
     opens = (flat >= marks.start) & (flat < marks.stop) | (at % symbols.shape[1] == 0)
     begun = torch.where(opens, at, 0).cummax(0).values[index, None]
-    back = index[:, None] - torch.arange(space.memory.order - 2, -1, -1)
+    width = space.memory.order - 1
+    if whole and len(index):
+        width = max(width, int((index - begun[:, 0]).max()) + 1)
+    back = index[:, None] - torch.arange(width - 1, -1, -1)
     return torch.where(back >= begun, flat[back.clamp(min=0)], PAD)
 
 
@@ -181,4 +215,6 @@ def _door(alphabet: Alphabet, table: np.ndarray, unigram: np.ndarray) -> Door:
     local[ids] = torch.arange(len(ids))
     inside = torch.from_numpy(np.ascontiguousarray(table[:, alphabet.ids]))
     alone = torch.from_numpy(np.ascontiguousarray(unigram[alphabet.ids]))
-    return Door(alphabet, ids, local, alone.log_softmax(-1), inside.log_softmax(-1))
+    within = torch.zeros(len(unigram), dtype=torch.bool)
+    within[ids] = True
+    return Door(alphabet, ids, local, within, alone.log_softmax(-1), inside.log_softmax(-1))

@@ -85,6 +85,11 @@ def _order(order: int, fields: Fields) -> str:
     return ""
 
 
+def _document(document: bool, fields: Fields) -> str:
+    other = fields.get("memory", "held") != "held"
+    return "needs the memory held" if document and other else ""
+
+
 def _hold(hold: Mapping[str, float], fields: Fields) -> str:
     needs = {
         "attention": ("query_key_norm true", fields.get("query_key_norm", True)),
@@ -117,5 +122,6 @@ RULES: Mapping[str, Rule] = {
     "speak": _speak,
     "memory": _memory,
     "order": _order,
+    "document": _document,
     "hold": _hold,
 }

@@ -97,7 +97,7 @@ def measure(
             mixed = network.mix(network.states(batch.inputs, batch.mask)).flatten(0, 1)
         for asked in batch.asked:
             door = readout.doors[asked.door]
-            past = readout.past(batch.inputs.symbols, asked.index)
+            past = readout.past(network, batch.inputs.symbols, asked.index)
             logits = readout.logits(
                 network, unembedding, asked.door, mixed[asked.index].float(), past, gate
             )

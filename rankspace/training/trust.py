@@ -13,6 +13,7 @@ import torch
 
 from rankspace.model.network import Network
 from rankspace.model.readout import Readout
+from rankspace.model.shares import gathered
 from rankspace.training.batches import Batch
 from rankspace.training.precision import fast
 
@@ -23,15 +24,15 @@ def fit(network: Network, readout: Readout, found: Sequence[Batch]) -> None:
     if network.trust.held is None:
         return
     network.eval()
-    unembedding, columns = network.unembedding(), []
+    unembedding, told = network.unembedding(), []
     for batch in found:
         with fast():
             mixed = network.mix(network.states(batch.inputs, batch.mask)).flatten(0, 1).float()
         for asked in batch.asked:
-            past = readout.past(batch.inputs.symbols, asked.index)
+            past = readout.past(network, batch.inputs.symbols, asked.index)
             said = mixed[asked.index]
             logits = readout.logits(network, unembedding, asked.door, said, asked.before, 0.0)
-            columns.append(readout.told(logits, asked.door, past, asked.targets))
-    if columns:
-        network.trust.held.fit(*map(torch.cat, zip(*columns, strict=True)))
+            told.append(readout.told(network, logits, asked.door, past, asked.targets))
+    if told:
+        network.trust.held.fit(*gathered(told))
     network.train()

@@ -57,9 +57,9 @@ def test_bits_are_those_of_a_teacher_forced_pass(preset: Preset) -> None:
 
 def test_a_memory_of_any_order_speaks_where_bits_and_answers_are_told() -> None:
     """A trained law is the mixture: what is scored, and what is said symbol by symbol."""
-    network, world = awake(memory="held", order=4), space(4)
+    network, world = awake(memory="held", order=4, document=True), space(4)
     assert network.trust.held is not None
-    network.trust.held.table.fill_(0.9)
+    network.trust.held.table.copy_(torch.tensor([0.9, 0.02, 0.03, 0.05]))
     model, target = Generator(network, world), Target(modality="text")
     session = model.session()
     sampling = Sampling(greedy=False, seed=3, max_symbols=20)

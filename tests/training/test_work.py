@@ -114,7 +114,11 @@ def test_without_patience_a_run_never_ends_early(whole: tuple[Work, list[Event]]
 
 
 HELD_FORM = CONFIG.model_copy(
-    update={"steps": 12, "evaluate_every": 4, "switches": {"memory": "held", "order": 3}}
+    update={
+        "steps": 12,
+        "evaluate_every": 4,
+        "switches": {"memory": "held", "order": 3, "document": True},
+    }
 )
 
 
@@ -133,7 +137,7 @@ def test_a_memory_that_is_held_is_born_as_itself_and_trusted_as_far_as_it_helps(
     found = list(run._batches(len(HELD)))
     both = measure(network, run.readout, found).mean
     memory = measure(network, run.readout, found, 1.0).mean
-    shares.table.zero_()
+    shares.table.copy_(torch.tensor([0.0, 0.0, 0.0, 1.0]))
     alone = measure(network, run.readout, found).mean
     assert events[-1].held_out_loss == pytest.approx(both)
     assert memory == pytest.approx(born["birth_loss"], abs=1e-5)
