@@ -28,7 +28,8 @@ class Bug:
     old: str
     new: str
     faults: str
-    """Those of `faults.py` that bring it out ("": clients alone do), "damage": of files at rest."""
+    """Those of `faults.py` that bring it out ("": clients alone do), "damage": of files at rest,
+    "replays": those in a fixed order."""
 
     casts: str = "streams"
     """Those of `cast.py` that meet it."""
@@ -65,39 +66,39 @@ def hunt(bug: Bug, folder: Path, seconds: float, longest: float = 5.0) -> Catch:
     shutil.rmtree(folder, ignore_errors=True)
     plant(bug, folder)
     began = time.monotonic()
-    command = [sys.executable, "-m", "tests.robustness", "--until-failure"]
-    options = [
-        "--longest",
-        str(longest),
-        "--seconds",
-        str(seconds),
-        "--seed",
-        "1",
-        "--keep",
-        str(folder / "kept"),
-        "--tree",
-        str(folder),
-    ]
-    done = subprocess.run(
-        [*command, *options, "--faults", bug.faults or "none", "--casts", bug.casts],
-        cwd=folder,
-        env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if bug.faults == REPLAYS:
+        done = _run(folder, "pytest", "-x", "-q", "-p", "no:cacheprovider", f"{REPLAYED}.py")
+        found = re.search(r"^FAILED \S+::test_(\w+)", done.stdout, re.MULTILINE)
+        violation = f"replays: replays: {found[1].replace('_', ' ')}" if found else ""
+    else:
+        options = {"longest": longest, "seconds": seconds, "seed": 1, "keep": folder / "kept"}
+        options |= {"tree": folder, "faults": bug.faults or "none", "casts": bug.casts}
+        words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+        done = _run(folder, "tests.robustness", "--until-failure", *words)
+        found = re.search(r"^ {10,}(\S.*)$", done.stdout, re.MULTILINE)
+        violation = found[1] if found and done.returncode == 1 else ""
     broken = "Traceback" in done.stderr or "does not start" in done.stdout
     if done.returncode not in (0, 1) or broken:
         raise RuntimeError(f"{bug.name}: the hunt failed: {done.stdout[-800:]}{done.stderr[-800:]}")
-    found = re.search(r"^ {10,}(\S.*)$", done.stdout, re.MULTILINE)
-    violation = found[1] if found and done.returncode == 1 else ""
     shutil.rmtree(folder)
     return Catch(bug, violation, time.monotonic() - began)
 
 
+def _run(folder: Path, *module: str) -> subprocess.CompletedProcess[str]:
+    """Run a module from a planted tree."""
+    environment = {"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin"}
+    return subprocess.run(
+        [sys.executable, "-m", *module],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+REPLAYS = "replays"
+REPLAYED = "tests/robustness/test_replays"
 APPEND = "rankspace/store/append.py"
 DATABASE = "rankspace/store/database.py"
 LOG = "rankspace/store/log.py"
+PIECES = "rankspace/store/pieces.py"
 RETENTION = "rankspace/store/retention.py"
 STEPS = "rankspace/store/pieces_steps.py"
 READING = "rankspace/store/reading.py"
@@ -220,7 +221,19 @@ BUGS = (
         "holes not told from damage", "a store is refused that lost what was only written",
         "rankspace/store/recovery.py",
         "        commits &= ~_any_since_commit(unsure, commits)\n", "        del unsure\n",
-        "power", "written",
+        REPLAYS,
+    ),
+    Bug(
+        "log not settled", "a store goes on behind commits that the disk may not have", DATABASE,
+        "            self._settle(self._file)\n", "            pass\n", REPLAYS,
+    ),
+    Bug(
+        "on after a failed sync", "a store goes on though its disk failed to sync", DATABASE,
+        "self._stopped = self._stopped or code in faults.UNSYNCED", "del code", REPLAYS,
+    ),
+    Bug(
+        "chunk not synced again", "a chunk that was only written is told as synced", PIECES,
+        "                if synced and any(", "                if False and any(", REPLAYS,
     ),
     Bug(
         "chunk counted twice", "a chunk that is sent again from before its medium's end is added",
