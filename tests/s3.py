@@ -22,6 +22,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,10 @@ class S3:
         self.send(signal.SIGCONT)
 
     def behave(self, **how: object) -> None:
-        """From now on: `status` to answer to `share` of requests, `flip`: bodies arrive changed,
-        `delay_s` before each answer. `only` names a method; without anything it does as it should.
+        """From now on do as it should, if nothing is said.
+
+        Or: answer `status` to `share` of requests; `flip`: bodies arrive changed; `delay_s` before
+        each answer. `only` names the method of which that is so.
         """
         new = self._folder / "behaviour.new"
         new.write_text(json.dumps(how))
@@ -115,6 +118,7 @@ class S3:
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return [found["Key"] for page in pages for found in page.get("Contents", ())]
 
+    @cache  # noqa: B019 - as long as the server, which lives as long as the tests
     def client(self) -> Any:
         """A plain client of it, apart from the code under test."""
         import boto3

@@ -1,6 +1,5 @@
 """Servers whose media lie in a bucket: they share no disk, and the bucket has its bad days."""
 
-import json
 import os
 import random
 import signal
@@ -21,10 +20,9 @@ from tests.postgres import Postgres
 from tests.s3 import ENVIRONMENT, S3
 
 BATCH = 5
-BOUND_S = 2 * (0.5 + 0.5) + 1.0
-"""What `PROMPT` bounds a request to: two tries, and at most a second between them."""
-
-PROMPT = {"CONNECT_S": "0.5", "ANSWER_S": "0.5", "TRIES": "2"}
+PROMPT = {"STORE__S3__CONNECT_S": "1", "STORE__S3__ANSWER_S": "1", "STORE__S3__TRIES": "2"}
+BOUND_S = 2 * (1 + 1) + 1.0
+"""What that bounds a request to: two tries, and at most a second between them."""
 
 
 class Front:
@@ -88,7 +86,6 @@ def front(tmp_path: Path, s3: S3) -> Iterator[Made]:
     made: list[Front] = []
     room = s3.fresh()
     reach = {"STORE__BLOBS": f"s3://{room}/media", "STORE__S3__ENDPOINT": s3.endpoint}
-    reach |= {f"STORE__S3__{name}": value for name, value in PROMPT.items()}
 
     def make(name: str, **more: str) -> Front:
         made.append(Front(tmp_path / name, reach | more))
@@ -192,7 +189,7 @@ def test_a_bucket_that_dies_midway_loses_nothing_and_the_client_goes_on(
 def test_a_bucket_that_hangs_holds_up_other_streams_no_longer_than_the_bound(
     front: Made, s3: S3
 ) -> None:
-    server = front("one")
+    server = front("one", **PROMPT)
     server.start()
     with Client(server.address) as client:
         for stream in ("words", *(f"media-{number}" for number in range(12))):
@@ -245,7 +242,6 @@ def test_what_lies_in_a_bucket_is_checked_set_aside_and_told_without_secrets(
     with Client(server.address) as client:
         client.create_stream("s")
         client.append("s", [sample(0, number) for number in range(3)], offset=0)
-    assert server.run("store", "check").returncode == 0
     room = server.environment["RANKSPACE_STORE__BLOBS"].split("/")[2]
     for key in s3.keys(room):
         if not key.endswith("/store"):
@@ -256,8 +252,7 @@ def test_what_lies_in_a_bucket_is_checked_set_aside_and_told_without_secrets(
     assert server.run("store", "check").returncode == 0
     shown = server.run("config", "--show")
     assert "s3://" in shown.stdout
-    plain = server.run("config", "--json")
-    assert json.loads(plain.stdout)["store"]["s3"]["endpoint"] == s3.endpoint
-    for said in (checked, shown, plain):
+    assert f'endpoint = "{s3.endpoint}"' in shown.stdout
+    for said in (checked, shown):
         assert ENVIRONMENT["AWS_SECRET_ACCESS_KEY"] not in said.stdout + said.stderr
         assert ENVIRONMENT["AWS_ACCESS_KEY_ID"] not in said.stdout.split()

@@ -1,8 +1,7 @@
 """A store and the place of its media: what is not its own is refused, and a bucket is as good."""
 
-import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +18,13 @@ from tests.postgres import Postgres
 from tests.s3 import S3
 from tests.strategies import samples
 
-PROMPT = {"connect_s": 0.5, "answer_s": 0.5, "tries": 1}
-
 
 @pytest.fixture
 def on_s3(s3: S3, tmp_path: Path) -> Callable[..., StoreConfig]:
     """The config of a store whose media are in a bucket."""
 
     def config(folder: str = "one", room: str = "", **more: object) -> StoreConfig:
-        reach = {"endpoint": s3.endpoint, "region": "us-east-1"} | PROMPT
+        reach = {"endpoint": s3.endpoint, "region": "us-east-1", "tries": 2}
         plain = {"blobs": f"s3://{room or s3.fresh()}/media", "inline_bytes_max": 16} | more
         return StoreConfig.model_validate({"folder": tmp_path / folder, "s3": reach} | plain)
 
@@ -37,6 +34,12 @@ def on_s3(s3: S3, tmp_path: Path) -> Callable[..., StoreConfig]:
 @pytest.fixture
 def config(on_s3: Callable[..., StoreConfig]) -> StoreConfig:
     return on_s3()
+
+
+@pytest.fixture
+def store(config: StoreConfig) -> Iterator[Store]:
+    with Store.open(config) as opened:
+        yield opened
 
 
 def bucket_of(config: StoreConfig) -> str:
@@ -53,17 +56,13 @@ def sample(number: int) -> Sample:
 
 
 @given(st.lists(samples(), min_size=1, max_size=6))
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_what_is_appended_is_read_back(
-    on_s3: Callable[..., StoreConfig], tmp_path: Path, s3: S3, sent: list[Sample]
-) -> None:
-    shutil.rmtree(tmp_path / "one", ignore_errors=True)
-    with Store.open(on_s3()) as store:
-        store.log.create("s")
-        store.log.append("s", 0, sent)
-        assert [entry for _, entry in store.log.read("s")] == sent
-        assert store.log.append("s", 0, sent).duplicate
-        assert list(store.integrity.check()) == []
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_what_is_appended_is_read_back(store: Store, sent: list[Sample]) -> None:
+    name = f"s{len(store.log.list().items)}"
+    store.log.create(name)
+    store.log.append(name, 0, sent)
+    assert [entry for _, entry in store.log.read(name)] == sent
+    assert store.log.append(name, 0, sent).duplicate
 
 
 def test_media_go_when_they_expire_and_when_their_stream_is_deleted(
@@ -115,6 +114,7 @@ def test_an_object_that_is_lost_is_named_and_set_aside(config: StoreConfig, s3: 
         store.log.create("s")
         store.log.append("s", 0, [sample(0)])
         store.log.append("s", 1, [sample(1)])
+        assert list(store.integrity.check()) == []
         s3.client().delete_object(Bucket=bucket_of(config), Key=objects(s3, config)[0])
         found = list(store.integrity.check())
         assert [damage.stream for damage in found] == ["s"]

@@ -14,7 +14,6 @@ from rankspace.store.config import S3Config
 from rankspace.store.objects import Objects
 from tests.s3 import PAGE, S3
 
-SHORT_S = {"connect_s": 0.3, "answer_s": 0.3, "tries": 1}
 SIZES = (0, 1, 1000, (256 << 10) - 1, 256 << 10, (256 << 10) + 1, 600 << 10)
 OF_ONE_BUCKET = settings(
     max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture]
@@ -28,7 +27,7 @@ def room(s3: S3) -> str:
 
 @pytest.fixture
 def bucket(s3: S3, room: str) -> Iterator[Bucket]:
-    config = S3Config.model_validate({"endpoint": s3.endpoint, "region": "us-east-1"} | SHORT_S)
+    config = S3Config(endpoint=s3.endpoint, region="us-east-1", tries=2)
     opened = Bucket(f"s3://{room}/prefix", config, 4)
     yield opened
     opened.close()
