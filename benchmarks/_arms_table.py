@@ -43,8 +43,10 @@ class Spec:
     """Leave a document out of its own prior."""
 
 
-TEXT: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
-"""What `rank` has switched on here: texts are few, and what one says it says again."""
+HELD: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
+NOISE: dict[str, Any] = {"noise": 0.1, "dropout": 0.2}
+TEXT = HELD | NOISE
+"""What `rank` has switched on here: texts are few and read often; what one says it says again."""
 
 
 def _rank(**switches: Any) -> Spec:
@@ -58,7 +60,8 @@ def _pairs(**switches: Any) -> Spec:
 
 SPECS: dict[str, Spec] = {
     "gpt2": Spec("gpt2", average=False),
-    "gpt2+held": Spec("gpt2", TEXT, average=False),
+    "gpt2+held": Spec("gpt2", HELD, average=False),
+    "gpt2+noise": Spec("gpt2", NOISE, average=False),
     "prism": Spec("prism", average=False),
     "prism-noise": Spec("prism", {"noise_end": 0.0, "noise_birth": 0.0}, average=False),
     "prism-untied": Spec("prism", {"tied": False}, average=False),
@@ -72,6 +75,7 @@ SPECS: dict[str, Spec] = {
     "rank-beta": _rank(query_key_norm=False),
     "rank-rotary": _rank(rotary=False),
     "rank-coordinate": _rank(rank_buckets=0),
+    "rank-noise": Spec(switches=HELD),
     "rank-order": _rank(order=2),
     "rank-document": _rank(document=False),
     "rank-held": _pairs(),

@@ -39,7 +39,7 @@ UNSEEN = 8000
 DEFAULT = (
     *BASELINES, *GPT2, "prism", "crate", "rank", "rank_moe",
     *(name for name in SPECS if name.startswith("rank-")),
-    "rank+add5", "rank+mix5", "rank+mix5-leaky", "rank+stack5", "gpt2+held",
+    "rank+add5", "rank+mix5", "rank+mix5-leaky", "rank+stack5", "gpt2+held", "gpt2+noise",
 )  # fmt: skip
 QUICK = Settings(
     stories=60, held_out=16, budget=6000, symbols=512, parameters=285_696, width=96, depth=2,

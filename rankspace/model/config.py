@@ -68,6 +68,9 @@ class NetworkConfig(Config):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of each block's output that is dropped while training."""
 
+    noise: float = Field(default=0.0, ge=0, lt=1)
+    """Share of positions that read what another one holds while training."""
+
     norm: Literal["layer", "rms"] = "layer"
     """Norm of the stream: LayerNorm without bias, or RMSNorm."""
 

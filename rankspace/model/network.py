@@ -125,6 +125,8 @@ class Network(nn.Module):
             x = x + self.place(inputs.places)
         if self.bucket is not None:
             x = x + self.bucket(inputs.buckets)
+        if self.training and self.config.noise:
+            x = _swapped(x, self.config.noise)
         if self.position is not None:
             x = x + self.position(inputs.times.clamp(max=self.config.context - 1))
         return x
@@ -214,6 +216,16 @@ class Network(nn.Module):
         """An empty memory for a live stream of at most `capacity` symbols."""
         shape = (batch, self.config.heads, capacity, self.config.head_width)
         return Cache(self.config.depth, shape, self.embed.weight.dtype)
+
+
+def _swapped(x: Float[Tensor, "b t d"], share: float) -> Float[Tensor, "b t d"]:
+    """Some positions read what another position of the batch holds.
+
+    So symbols stand for others as often as those come: unigram noising, Xie et al. 2017 (recalled).
+    """
+    rows = x.flatten(0, 1)
+    hit = torch.rand(len(rows), 1) < share
+    return torch.where(hit, rows[torch.randint(len(rows), (len(rows),))], rows).view_as(x)
 
 
 def _voices(config: NetworkConfig) -> Float[Tensor, "l"]:

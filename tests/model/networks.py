@@ -36,7 +36,10 @@ SWITCHES: dict[str, dict[str, Any]] = {
     "softmax speaks": {"speak": "softmax"},
     "soft_cap": {"soft_cap": 2.0},
     "supervise": {"supervise": 0.5},
+    "noise of inputs": {"noise": 0.5},
+    "document": {"memory": "held", "order": 2, "document": True},
     "lean": {"lean": True},
+    "native": {"native": True},
     **{name: {"memory": name} for name in get_args(Memory)},
 }
 """Every switch of the rank preset, by name."""

@@ -260,3 +260,13 @@ def test_a_cache_holds_no_more_than_its_capacity() -> None:
     cache.reserve(2)
     with pytest.raises(LimitExceeded, match="would hold 11 symbols and may hold 10"):
         cache.reserve(3)
+
+
+def test_some_positions_read_what_others_hold_while_training_alone() -> None:
+    network, whole = born(noise=0.25), inputs(readings())
+    plain = network.eval().read(whole)
+    told = network.train().read(whole)[0]
+    same = (told == plain[0]).all(-1)
+    assert 0.6 < float(same.float().mean()) < 0.95
+    held = {tuple(row.tolist()) for row in plain[0]}
+    assert all(tuple(row.tolist()) in held for row in told)
