@@ -119,10 +119,15 @@ def work(job: Job, settings: Settings) -> None:
         result = _arms_counts.run(job.arm, corpus, job.seed, settings.sampled, progress)
     elif job.timed:
         arm = built(job, settings, corpus)
+        birth = time.perf_counter() - began
         plan = settings.plan(job.seed)
         each = seconds_per_step(arm, corpus, plan)
         asked = sum(corpus.train.draw(0, step, plan.rows, plan.context).asked for step in range(8))
-        result = {"seconds_per_step": each, "seconds_per_token": each / (asked / 8)}
+        result = {
+            "birth_seconds": birth,
+            "seconds_per_step": each,
+            "seconds_per_token": each / (asked / 8),
+        }
     else:
         result = run(built(job, settings, corpus), corpus, settings.plan(job.seed), progress)
     whole = {"job": asdict(job), "wall_s": time.perf_counter() - began, **result}

@@ -135,18 +135,23 @@ def summary(table: Table, rates: Sequence[float], ours: str) -> dict[str, Any]:
 def _race(
     table: Table, runs: list[dict[str, Any]], theirs: list[dict[str, Any]], ours: str, best: str
 ) -> dict[str, Any]:
-    """Tokens and seconds until ours is as good as the best GPT-2 arm ever is, beside its own."""
+    """Tokens and seconds until ours is as good as the best GPT-2 arm ever is, beside its own.
+
+    Seconds are those of counting and of making the network, and of the steps.
+    """
     bits = float(np.mean([each["tune_bpb"] for each in theirs]))
     tokens = float(np.mean([reached(each["curve"], bits) for each in runs]))
     own = float(np.mean([each["best_tokens"] for each in theirs]))
     pace = {arm: found(Job(arm, timed=True), table.settings) for arm in (ours, best)}
-    each_s = {
-        arm: done["seconds_per_token"] if done else float("nan") for arm, done in pace.items()
-    }
+    nothing = {"birth_seconds": float("nan"), "seconds_per_token": float("nan")}
+    birth, each_s = (
+        {arm: (done or nothing)[name] for arm, done in pace.items()}
+        for name in ("birth_seconds", "seconds_per_token")
+    )
     return {
         "best_gpt2_arm": best, "tokens_to_gpt2_best": tokens,
-        "seconds_to_gpt2_best": tokens * each_s[ours],
-        "gpt2_tokens": own, "gpt2_seconds": own * each_s[best],
+        "seconds_to_gpt2_best": birth[ours] + tokens * each_s[ours],
+        "gpt2_tokens": own, "gpt2_seconds": birth[best] + own * each_s[best],
     }  # fmt: skip
 
 
