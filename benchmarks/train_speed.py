@@ -4,10 +4,13 @@
     python -m benchmarks.train_speed --quick    # seconds, to try it
 
 A step is forward, loss, backward and optimiser, on 16 rows of 256 symbols that are all asked for,
-2,048 symbols, one thread unless --threads says more. Peers run eager and compiled, in float32 and
-under bfloat16 autocast, and the fastest of their four counts; ours run as the product runs them:
-eager, bfloat16 where the processor has it. Contenders take turns (A B C A B C) and figures are
-medians over the rounds, so drift of the machine hits all alike.
+2,048 symbols, one thread unless --threads says more. Peers run eager in float32 and under bfloat16
+autocast, and compiled under autocast (--all: in float32 too), and the fastest way counts; ours run
+as a job runs them, by its own Learner with its moving average, bfloat16 where the processor has
+it, `native` as its switch; `rank plain` is without that switch. The allocator is told to keep what
+is freed, for all alike. Contenders take turns (A B C A B C) and figures are medians over the
+rounds, so drift of the machine hits all alike; a way of a peer that is a third slower than its
+fastest in the first round is not run again.
 
     useful FLOPs a token = 6 N + 6 L D T,     MFU = tokens/s * FLOPs a token / peak
 
@@ -26,7 +29,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -35,9 +38,14 @@ from torch import nn
 from benchmarks import _peers_text
 from benchmarks._arms import Arm
 from benchmarks._arms_jobs import Job, Settings, built, plain, why_not
+from benchmarks._arms_networks import Ours
 from benchmarks._text_data import Batch, Corpus
-from rankspace.model.network import Network
-from rankspace.training.precision import has_bfloat16
+from rankspace.model.network import Inputs, Network
+from rankspace.ranks.coordinate import GRID, buckets
+from rankspace.training import batches
+from rankspace.training.job import JobConfig
+from rankspace.training.loop import Learner
+from rankspace.training.precision import has_bfloat16, keep_freed
 
 CONTEXT = 256
 ROWS = 16
@@ -46,25 +54,62 @@ SIZES = {"3M": (192, 6), "12M": (384, 6)}
 """Width and depth; parameters are those of GPT-2 of Hugging Face at them, within 3 %."""
 
 BETWEEN = (256, 6)
-OURS = ("gpt2", "rank", "rank_moe", "prism", "rank+mix5", "rank+add5")
+OURS = ("gpt2", "rank", "rank plain", "rank_moe", "prism")
 HALF = 0.5
 """Share of the training at which a step is timed: the product's memory has fallen silent."""
 
+STEPS = 10_000
+SLOW = 0.67
+"""Of the fastest way of a peer: what is slower in the first round is not run again."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Contender:
     """An arm in one way of running it."""
 
     name: str
     arm: Arm
     bfloat16: bool
+    learner: Learner | None = None
+    """What a job would step with; None for a peer."""
 
     def step(self, batch: Batch, corpus: Corpus) -> None:
         """One step of training."""
+        if self.learner is not None:
+            self.learner.step(packed(batch, corpus), int(HALF * STEPS), 1)
+            return
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
             loss = self.arm.loss(batch, corpus.train, HALF)
         loss.backward()
         self.arm.step(1e-3, HALF)
+
+
+def packed(batch: Batch, corpus: Corpus) -> batches.Batch:
+    """The rows as a job packs them: one document a row."""
+    rows, width = batch.symbols.shape
+    before = torch.nn.functional.pad(batch.symbols, (1, 0))[:, :-1]
+    ranks = corpus.space.order.rank_table[before.numpy(), batch.symbols.numpy()]
+    told = torch.from_numpy(buckets(ranks.astype(np.int32), GRID).astype(np.int64))
+    times = torch.arange(width).repeat(rows, 1)
+    inputs = Inputs(batch.symbols, torch.zeros_like(times), told, times)
+    past = torch.ones(width, width, dtype=torch.bool).tril().repeat(rows, 1, 1, 1)
+    index = (batch.targets.flatten() >= 0).nonzero()[:, 0]
+    held = (batch.symbols.flatten()[index], batch.targets.flatten()[index])
+    asked = batches.Asked(0, index, *held, torch.ones(len(index)), torch.zeros_like(index))
+    return batches.Batch(inputs, past, (asked,), len(index))
+
+
+def learner(arm: Arm, name: str, native: bool) -> Learner:
+    """What a job would train this network with."""
+    if not isinstance(arm, Ours):
+        raise TypeError(f"{name} is no network of ours")
+    network = arm.network
+    network.config = network.config.model_copy(update={"native": native})
+    preset: Any = arm.spec.preset
+    config = JobConfig(
+        streams=("stories",), preset=preset, context=CONTEXT, steps=STEPS, learning_rate=1e-3
+    )
+    return Learner(network, arm.readout, config)
 
 
 def corpus_of(symbols: int, length: int) -> Corpus:
@@ -91,11 +136,12 @@ def contenders(
     """Everything that can run here; says of the others why not."""
     found = []
     for name in names:
-        if why := why_not(name):
+        if why := why_not(name.split()[0]):
             print(f"left out {name}: {why}", flush=True)
         elif name not in _peers_text.PEERS:
-            arm = built(Job(name), settings, corpus)
-            found.append(Contender(name, arm, has_bfloat16()))
+            arm = built(Job(name.split()[0]), settings, corpus)
+            mind = learner(arm, name, "plain" not in name)
+            found.append(Contender(name, arm, has_bfloat16(), mind))
         else:
             found += [_peer(name, mode, settings, corpus) for mode in modes]
     return found
@@ -116,12 +162,21 @@ def race(
     peaks = []
     for each in found:
         seconds(lambda: each.step(batch, corpus), 2)  # noqa: B023  # called at once
-    for _ in range(rounds):
+    for at in range(rounds):
         peaks.append(peak())
         for each in found:
+            if at and slow(each.name, told):
+                continue
             took = seconds(lambda: each.step(batch, corpus), steps)  # noqa: B023
             told[each.name].append(batch.asked * steps / took)
     return told, peaks
+
+
+def slow(name: str, told: dict[str, list[float]]) -> bool:
+    """Whether a peer has a much faster way."""
+    peer = name.split()[0]
+    ways = [speeds[0] for other, speeds in told.items() if other.split()[0] == peer]
+    return peer in _peers_text.PEERS and told[name][0] < SLOW * max(ways)
 
 
 def seconds(work: Callable[[], object], times: int) -> float:
@@ -171,7 +226,7 @@ def slope(x: Sequence[float], y: Sequence[float]) -> float:
 
 def exponents(corpus: Corpus, rounds: int, sizes: Sequence[tuple[int, int]]) -> dict[str, float]:
     """How the cost of a step of `rank` grows with tokens, and with parameters."""
-    arms = [Contender("rank", built(Job("rank"), of(*s), corpus), has_bfloat16()) for s in sizes]
+    arms = [contenders(["rank"], of(*size), corpus, [])[0] for size in sizes]
     batches = [corpus.train.draw(0, 0, rows, CONTEXT) for rows in (4, 8, 16, 32)]
     for arm in arms:
         arm.step(batches[2], corpus)
@@ -265,6 +320,7 @@ def main() -> None:
     parser.add_argument("--memory", default="", help=argparse.SUPPRESS)
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
+    keep_freed()
     if asked.memory:
         remember(*asked.memory.split(","))
         return

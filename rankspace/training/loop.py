@@ -18,7 +18,7 @@ import torch
 import torch.distributed as dist
 
 from rankspace.errors import Diverged
-from rankspace.model import held
+from rankspace.model import cross, held, trunk
 from rankspace.model.experts import Experts
 from rankspace.model.network import Network
 from rankspace.model.readout import Readout
@@ -28,7 +28,7 @@ from rankspace.training.batches import Asked, Batch, pack
 from rankspace.training.documents import Documents, Sketch
 from rankspace.training.job import JobConfig
 from rankspace.training.optimizer import Average, Optimizer, factor
-from rankspace.training.precision import fast
+from rankspace.training.precision import fast, keep_freed
 from rankspace.training.vitals import rows
 
 GATE = 0.15
@@ -39,6 +39,9 @@ HOLD_EVERY = 4
 
 HOLD_ROWS = 2
 """Rows of a batch that they look at."""
+
+SILENT = ("annealed", "feature", "target", "held")
+"""Forms of the memory whose context says nothing to the network once the gate is shut."""
 
 FILL = 0.95
 """Share of a batch that is filled before packing: the rest is what packing loses."""
@@ -56,6 +59,8 @@ class Learner:
         self.network = network
         self.readout = readout
         self.config = config
+        if network.config.native:
+            keep_freed()
         self.optimizer = Optimizer(network, config.preset, config.learning_rate)
         self.average = Average(network)
         self.norm = 0.0
@@ -89,18 +94,37 @@ class Learner:
         network, total, weight = self.network, torch.zeros(()), torch.zeros(())
         seen = torch.zeros(2, sources)
         with fast():
-            states = network.states(batch.inputs, batch.mask)
-            said = [network.mix(states).flatten(0, 1)]
-            if network.config.supervise:
-                said += [network.alone(state).flatten(0, 1) for state in states[:-1]]
-            unembedding = network.unembedding()
+            said, unembedding = self._said(batch), network.unembedding()
             for asked in batch.asked:
-                nats, told = self._nats(unembedding, said, asked, openness)
-                total = total + (told * asked.weights).sum()
+                part, nats = self._part(unembedding, said, asked, openness)
+                total = total + part
                 weight = weight + asked.weights.sum()
                 seen[0].index_add_(0, asked.sources, nats.detach())
                 seen[1].index_add_(0, asked.sources, torch.ones_like(nats))
         return total / weight.clamp(min=1e-6), weight, seen
+
+    def _said(self, batch: Batch) -> list[torch.Tensor]:
+        """[B T, D]: what the blocks say together and, where they are supervised, each alone."""
+        network = self.network
+        if not network.config.supervise:
+            return [trunk.speak(network, batch.inputs, batch.mask).flatten(0, 1)]
+        states = network.states(batch.inputs, batch.mask)
+        said = [network.mix(states), *map(network.alone, states[:-1])]
+        return [each.flatten(0, 1) for each in said]
+
+    def _part(
+        self, unembedding: torch.Tensor, said: list[torch.Tensor], asked: Asked, openness: float
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The weighted loss behind a door, and -ln p of its targets."""
+        config, door = self.network.config, self.readout.doors[asked.door]
+        silent = not openness and config.memory in SILENT and not config.soft_cap
+        found = trunk.ready(config, config.context) if silent else None
+        if found is None or self.network.log_beta is None or len(door.ids) > cross.ALPHABET_MAX:
+            nats, told = self._nats(unembedding, said, asked, openness)
+            return (told * asked.weights).sum(), nats
+        told_of = (door.unigram, door.local[asked.targets], asked.weights)
+        symbols, mixed = unembedding[door.ids], said[0][asked.index]
+        return cross.cross(found, symbols, mixed, self.network.log_beta.exp(), told_of)
 
     def _nats(
         self, unembedding: torch.Tensor, said: list[torch.Tensor], asked: Asked, openness: float

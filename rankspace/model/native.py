@@ -1,0 +1,95 @@
+"""Passes over activations in C++, compiled once where there is a compiler: one loop each.
+
+PyTorch reads and writes all activations for every operation of a formula, which on a CPU takes
+longer than the products between them. passes.cpp has each formula as one loop over rows that stay
+in the nearest cache, forward and backward. Without a compiler there is nothing, and everything
+works as PyTorch has it.
+
+What was compiled is kept in the user's cache folder, under a name made of the source, the flags,
+the compiler and the processor, so it is made again where any of them changed.
+"""
+
+import ctypes
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+SOURCE = Path(__file__).with_name("passes.cpp")
+
+FLAGS = (
+    "-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno",
+    "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math",
+    "-ffinite-math-only", "-shared", "-fPIC",
+)  # fmt: skip
+"""Sums may be taken in another order, which lets loops use the whole width of the processor."""
+
+COMPILERS = ("c++", "g++", "clang++")
+
+Argument = Tensor | int | float | None
+
+
+class Passes:
+    """The compiled passes, by name."""
+
+    def __init__(self, path: Path) -> None:
+        self._library = ctypes.CDLL(str(path))
+
+    def run(self, name: str, *arguments: Argument) -> None:
+        """Run a pass; tensors are handed over as they lie in memory and must have no gaps."""
+        told = [_told(each) for each in arguments]
+        self._library[name](*told)
+
+
+def _told(argument: Argument) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_float | None:
+    if isinstance(argument, Tensor):
+        if not argument.is_contiguous():
+            raise ValueError(f"a tensor of shape {tuple(argument.shape)} has gaps")
+        return ctypes.c_void_p(argument.data_ptr())
+    if isinstance(argument, float):
+        return ctypes.c_float(argument)
+    return None if argument is None else ctypes.c_int64(argument)
+
+
+@cache
+def passes() -> Passes | None:
+    """The passes, compiled if need be; None where that cannot be done."""
+    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
+    if compiler is None or not torch.cpu._is_avx512_supported():
+        return None
+    try:
+        return Passes(_compiled(compiler))
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _compiled(compiler: str) -> Path:
+    """Where the library lies, after it was made."""
+    version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout  # noqa: S603
+    told = b"\0".join((SOURCE.read_bytes(), " ".join(FLAGS).encode(), version, _processor()))
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankspace"
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = home / f"passes-{hashlib.sha256(told).hexdigest()[:24]}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=home) as folder:
+            part = Path(folder) / path.name
+            command = [compiler, *FLAGS, str(SOURCE), "-o", str(part)]
+            subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603
+            part.replace(path)
+    return path
+
+
+def _processor() -> bytes:
+    """What `-march=native` depends on."""
+    try:
+        lines = Path("/proc/cpuinfo").read_bytes().splitlines()
+    except OSError:
+        return platform.processor().encode()
+    return next((line for line in lines if line.startswith(b"flags")), b"")

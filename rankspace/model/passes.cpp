@@ -1,0 +1,213 @@
+// Passes over activations, each one loop over rows that stay in the nearest cache.
+//
+// trunk.py and cross.py call them and have the formulas; native.py compiles this file. A pass reads
+// bfloat16 and float32 and sums in float32. Buffers on the stack hold a row: at most 8192 symbols or
+// channels, 1024 of a head, 65536 of an alphabet; the callers see to it.
+//
+// Shapes: N positions, D width, B rows, T context, H heads, K head width, P pairs that turn,
+// F hidden, A alphabet.
+#include <cstdint>
+#include <cstring>
+#include <cmath>
+
+typedef uint16_t half;  // bfloat16
+typedef int64_t num;
+
+static inline float up(half u) { uint32_t v = (uint32_t)u << 16; float r; memcpy(&r, &v, 4); return r; }
+static inline half down(float x) {
+    uint32_t v; memcpy(&v, &x, 4);
+    return (half)((v + 0x7fff + ((v >> 16) & 1)) >> 16);
+}
+static inline float wide(half u) { return up(u); }
+static inline float wide(float u) { return u; }
+static inline float exponential(float x) {
+    x = x < -87.0f ? -87.0f : x;
+    x = x > 88.0f ? 88.0f : x;
+    float t = x * 1.44269504f, n = __builtin_rintf(t), f = t - n;
+    float p = 1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.05550411f + f * (0.00961813f + f * 0.00133336f))));
+    int32_t i = ((int32_t)n + 127) << 23;
+    float s; memcpy(&s, &i, 4);
+    return p * s;
+}
+
+static const num LANES = 16;
+
+// x = l + scale bias, and the largest of it
+template <typename T>
+static inline float largest(num n, const half* l, const T* bias, float scale, float* x) {
+    float most[LANES], all = -1e30f;
+    for (num j = 0; j < LANES; j++) most[j] = -1e30f;
+    num i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (num j = 0; j < LANES; j++) {
+            float v = up(l[i + j]) + scale * wide(bias[i + j]);
+            x[i + j] = v; most[j] = v > most[j] ? v : most[j];
+        }
+    for (; i < n; i++) { float v = up(l[i]) + scale * wide(bias[i]); x[i] = v; all = v > all ? v : all; }
+    for (num j = 0; j < LANES; j++) all = most[j] > all ? most[j] : all;
+    return all;
+}
+
+extern "C" {
+
+// x' = x + add;  h = w xhat;  said += voice xhat
+void add_norm(num n, num d, const float* x, const half* add, float* out, const float* w, half* h,
+              const float* voice, float* said, num first, float* stat) {
+    for (num i = 0; i < n; i++) {
+        const float* a = x + i * d; float* o = out + i * d; half* hh = h + i * d;
+        float sum = 0, sq = 0;
+        if (add) { const half* b = add + i * d; for (num j = 0; j < d; j++) { float v = a[j] + up(b[j]); o[j] = v; sum += v; } }
+        else for (num j = 0; j < d; j++) { float v = a[j]; o[j] = v; sum += v; }
+        float mean = sum / d;
+        for (num j = 0; j < d; j++) { float v = o[j] - mean; sq += v * v; }
+        float r = 1.0f / sqrtf(sq / d + 1e-5f);
+        stat[2 * i] = mean; stat[2 * i + 1] = r;
+        if (w) for (num j = 0; j < d; j++) hh[j] = down((o[j] - mean) * r * w[j]);
+        if (voice) {
+            float* s = said + i * d;
+            if (first) for (num j = 0; j < d; j++) s[j] = (o[j] - mean) * r * voice[j];
+            else for (num j = 0; j < d; j++) s[j] += (o[j] - mean) * r * voice[j];
+        }
+    }
+}
+
+// dx += d xhat / dx (w dh + voice dsaid);  dw, dvoice are added to
+void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, const float* voice,
+               const float* x, const float* stat, float* dx, num first, half* small, float* dw, float* dvoice) {
+    float g[8192], y[8192];
+    for (num i = 0; i < n; i++) {
+        float mean = stat[2 * i], r = stat[2 * i + 1], one = 0, two = 0;
+        const float* a = x + i * d;
+        for (num j = 0; j < d; j++) { y[j] = (a[j] - mean) * r; g[j] = 0; }
+        if (dh) { const half* b = dh + i * d; for (num j = 0; j < d; j++) { float v = up(b[j]); dw[j] += v * y[j]; g[j] = v * w[j]; } }
+        if (dsaid) { const half* b = dsaid + i * d; for (num j = 0; j < d; j++) { float v = up(b[j]); dvoice[j] += v * y[j]; g[j] += v * voice[j]; } }
+        for (num j = 0; j < d; j++) { one += g[j]; two += g[j] * y[j]; }
+        one /= d; two /= d;
+        float* o = dx + i * d; half* s = small + i * d;
+        if (first) for (num j = 0; j < d; j++) { float v = r * (g[j] - one - y[j] * two); o[j] = v; s[j] = down(v); }
+        else for (num j = 0; j < d; j++) { float v = o[j] + r * (g[j] - one - y[j] * two); o[j] = v; s[j] = down(v); }
+    }
+}
+
+static inline void turn(num p, num k, const float* c, const float* s, float sign, const float* x, float* y) {
+    for (num j = 0; j < p; j++) { y[j] = x[j] * c[j] - sign * x[j + p] * s[j]; y[j + p] = sign * x[j] * s[j] + x[j + p] * c[j]; }
+    for (num j = 2 * p; j < k; j++) y[j] = x[j];
+}
+
+// whole [B T 3 H K] -> q, k, v [B H T K]; q and k normed and turned, q scaled
+void heads(num b, num t, num h, num k, num p, const half* whole, const float* cs, const float* sn,
+           const float* scale, half* q, half* key, half* v, float* r) {
+    float x[1024], y[1024];
+    for (num i = 0; i < b * t; i++) for (num which = 0; which < 3; which++) for (num a = 0; a < h; a++) {
+        const half* in = whole + (i * 3 + which) * h * k + a * k;
+        num at = (((i / t) * h + a) * t + i % t) * k;
+        if (which == 2) { memcpy(v + at, in, 2 * k); continue; }
+        float sum = 0, sq = 0;
+        for (num j = 0; j < k; j++) { x[j] = up(in[j]); sum += x[j]; }
+        float mean = sum / k;
+        for (num j = 0; j < k; j++) { x[j] -= mean; sq += x[j] * x[j]; }
+        float inv = 1.0f / sqrtf(sq / k + 1e-5f);
+        r[(i * 2 + which) * h + a] = inv;
+        if (!which) inv *= scale[a];
+        for (num j = 0; j < k; j++) x[j] *= inv;
+        turn(p, k, cs + i * p, sn + i * p, 1.0f, x, y);
+        half* out = (which ? key : q) + at;
+        for (num j = 0; j < k; j++) out[j] = down(y[j]);
+    }
+}
+
+void heads_back(num b, num t, num h, num k, num p, const half* gq, const half* gk, const half* gv,
+                const half* q, const half* key, const float* r, const float* cs, const float* sn,
+                const float* scale, half* whole, float* dscale) {
+    float g[1024], x[1024], y[1024];
+    for (num i = 0; i < b * t; i++) for (num which = 0; which < 3; which++) for (num a = 0; a < h; a++) {
+        half* out = whole + (i * 3 + which) * h * k + a * k;
+        num at = (((i / t) * h + a) * t + i % t) * k;
+        if (which == 2) { memcpy(out, gv + at, 2 * k); continue; }
+        const half* gg = (which ? gk : gq) + at; const half* yy = (which ? key : q) + at;
+        float inv = r[(i * 2 + which) * h + a], dot = 0, sum = 0, z = which ? 1.0f : scale[a];
+        for (num j = 0; j < k; j++) { g[j] = up(gg[j]); y[j] = up(yy[j]); dot += g[j] * y[j]; }
+        if (!which) dscale[a] += dot / z;
+        float back = dot / (k * z * z);  // of the normed vector, before it is scaled
+        for (num j = 0; j < k; j++) g[j] = z * (g[j] - y[j] * back);
+        turn(p, k, cs + i * p, sn + i * p, -1.0f, g, x);
+        for (num j = 0; j < k; j++) sum += x[j];
+        sum /= k;
+        for (num j = 0; j < k; j++) out[j] = down(inv * (x[j] - sum));
+    }
+}
+
+// scores [B H T T] -> odds, in place; nothing is seen that came later
+void soften(num b, num h, num t, half* s, const half* bias) {
+    float x[8192];
+    for (num i = 0; i < b; i++) for (num a = 0; a < h; a++) for (num row = 0; row < t; row++) {
+        half* o = s + ((i * h + a) * t + row) * t; const half* m = bias + (i * t + row) * t;
+        num seen = (row / LANES + 1) * LANES; seen = seen < t ? seen : t;
+        float most = largest(seen, o, m, 1.0f, x), sum = 0;
+        for (num j = 0; j < seen; j++) { float v = exponential(x[j] - most); x[j] = v; sum += v; }
+        float inv = 1.0f / sum;
+        for (num j = 0; j < seen; j++) o[j] = down(x[j] * inv);
+        memset(o + seen, 0, 2 * (t - seen));
+    }
+}
+
+void soften_back(num rows, num t, const half* p, const float* delta, half* dp) {
+    for (num i = 0; i < rows; i++) {
+        const half* a = p + i * t; half* o = dp + i * t; float d = delta[i];
+        num row = i % t, seen = (row / LANES + 1) * LANES; seen = seen < t ? seen : t;
+        for (num j = 0; j < seen; j++) o[j] = down(up(a[j]) * (up(o[j]) - d));
+        memset(o + seen, 0, 2 * (t - seen));
+    }
+}
+
+// [B H T K] -> [B T H K]
+void gather(num b, num t, num h, num k, const half* y, half* out) {
+    for (num i = 0; i < b * t; i++) for (num a = 0; a < h; a++)
+        memcpy(out + (i * h + a) * k, y + (((i / t) * h + a) * t + i % t) * k, 2 * k);
+}
+
+// [B T H K] -> [B H T K], and <dy, y> of every head
+void spread(num b, num t, num h, num k, const half* dy, const half* y, half* out, float* delta) {
+    for (num i = 0; i < b * t; i++) for (num a = 0; a < h; a++) {
+        num to = ((i / t) * h + a) * t + i % t; const half* g = dy + (i * h + a) * k; const half* v = y + (i * h + a) * k;
+        float dot = 0;
+        for (num j = 0; j < k; j++) dot += up(g[j]) * up(v[j]);
+        delta[to] = dot;
+        memcpy(out + to * k, g, 2 * k);
+    }
+}
+
+void gate(num n, num f, const half* in, half* out) {
+    for (num i = 0; i < n; i++) {
+        const half* a = in + i * 2 * f; const half* v = a + f; half* o = out + i * f;
+        for (num j = 0; j < f; j++) { float x = up(a[j]); o[j] = down(x / (1.0f + exponential(-x)) * up(v[j])); }
+    }
+}
+
+void gate_back(num n, num f, const half* in, const half* d, half* out) {
+    for (num i = 0; i < n; i++) {
+        const half* a = in + i * 2 * f; const half* v = a + f; const half* g = d + i * f; half* o = out + i * 2 * f; half* o2 = o + f;
+        for (num j = 0; j < f; j++) {
+            float x = up(a[j]), s = 1.0f / (1.0f + exponential(-x)), w = x * s, gg = up(g[j]);
+            o[j] = down(gg * up(v[j]) * (s + w * (1.0f - s))); o2[j] = down(gg * w);
+        }
+    }
+}
+
+// logits -> their gradient, in place; nats of every row; returns the gradient of beta
+void cross(num n, num a, half* logits, const float* bias, float beta, const num* target, const float* weight,
+           float* nats, double* dbeta) {
+    float x[65536]; double whole = 0;
+    for (num i = 0; i < n; i++) {
+        half* l = logits + i * a; float most = largest(a, l, bias, beta, x), sum = 0, mean = 0;
+        float told = x[target[i]];
+        for (num j = 0; j < a; j++) { float z = x[j], e = exponential(z - most); sum += e; mean += e * z; x[j] = e; }
+        nats[i] = logf(sum) + most - told;
+        float w = weight[i], inv = w / sum;
+        for (num j = 0; j < a; j++) l[j] = down(x[j] * inv);
+        l[target[i]] = down(x[target[i]] * inv - w);
+        whole += w * (mean / sum - told);
+    }
+    *dbeta += whole / beta;
+}
+}

@@ -1,0 +1,136 @@
+"""Passes in C++: the same outcome and the same gradients as the plain form, where they are used."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rankspace.model import trunk
+from rankspace.model.native import passes
+from rankspace.model.network import Inputs, Network
+from tests.model.networks import SWITCHES, born
+
+HERE = pytest.mark.skipif(passes() is None, reason="no C++ compiler, or no AVX-512")
+FIT = ["softmax speaks", "last speaks", "whole turns", "feature", "held"]
+"""Switches under which passes are still used."""
+
+
+def given_rows(network: Network, seed: int, time: int = 21) -> tuple[Inputs, Tensor]:
+    """Rows at random, each symbol seeing itself and some of what came before."""
+    random = torch.Generator().manual_seed(seed)
+    config, shape = network.config, (3, time)
+
+    def drawn(below: int) -> Tensor:
+        return torch.randint(below, shape, generator=random)
+
+    inputs = Inputs(
+        drawn(config.vocabulary), drawn(config.places), drawn(config.rank_buckets), drawn(60)
+    )
+    mask = torch.rand(3, 1, time, time, generator=random) < 0.7
+    return inputs, (mask | torch.eye(time, dtype=torch.bool)).tril()
+
+
+def stirred(seed: int, **switches: Any) -> Network:
+    """A network that has learnt something, of a bfloat16's precision in its weights."""
+    network = born(seed=seed, **switches)
+    with torch.no_grad():
+        for weight in network.parameters():
+            weight.add_(torch.randn_like(weight) * (0.2 if weight.ndim > 1 else 0.1))
+            weight.copy_(weight.bfloat16())
+    return network
+
+
+def learnt(network: Network, inputs: Inputs, mask: Tensor, fast: bool) -> tuple[Tensor, Tensor]:
+    """What is said, and the gradient of all weights end to end."""
+    network.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+        said = trunk.speak(network, inputs, mask).float()
+    pull = torch.randn(said.shape, generator=torch.Generator().manual_seed(1))
+    (said * pull).sum().backward()
+    grads = [torch.zeros_like(w) if w.grad is None else w.grad for w in network.parameters()]
+    return said.detach(), torch.cat([grad.flatten() for grad in grads])
+
+
+def off(told: Tensor, truth: Tensor) -> float:
+    return float((told - truth).norm() / truth.norm())
+
+
+@HERE
+@settings(max_examples=10)
+@given(seed=st.integers(0, 1000), name=st.sampled_from(["", *FIT]))
+def test_passes_are_as_near_the_truth_as_the_plain_form(seed: int, name: str) -> None:
+    network = stirred(seed, **SWITCHES.get(name, {}))
+    inputs, mask = given_rows(network, seed)
+    truth = learnt(network, inputs, mask, fast=False)
+    plain = learnt(network, inputs, mask, fast=True)
+    network.config = network.config.model_copy(update={"native": True})
+    for told, plainly, exactly in zip(
+        learnt(network, inputs, mask, fast=True), plain, truth, strict=True
+    ):
+        assert off(told, exactly) < 1.5 * off(plainly, exactly) + 2e-3
+
+
+@HERE
+def test_every_weight_gets_its_gradient() -> None:
+    network = stirred(0, native=True)
+    inputs, mask = given_rows(network, 0)
+    told = {}
+    for fast in (False, True):
+        learnt(network, inputs, mask, fast)
+        told[fast] = {n: w.grad for n, w in network.named_parameters() if w.grad is not None}
+    assert told[True].keys() == told[False].keys()
+    for name, grad in told[True].items():
+        assert off(grad, told[False][name]) < 0.1, name
+
+
+@HERE
+def test_what_may_not_be_seen_changes_nothing() -> None:
+    network = stirred(0, native=True)
+    inputs, mask = given_rows(network, 0)
+    with torch.autocast("cpu", torch.bfloat16):
+        before = trunk.speak(network, inputs, mask).detach()
+        inputs.symbols[:, 13] = (inputs.symbols[:, 13] + 1) % network.config.vocabulary
+        after = trunk.speak(network, inputs, mask).detach()
+    assert torch.equal(before[:, :13], after[:, :13])
+    seen = mask[:, 0, :, 13]
+    assert (before != after).any(-1)[seen].all()
+
+
+@HERE
+def test_the_same_is_said_every_time_bit_for_bit() -> None:
+    network = stirred(0, native=True)
+    inputs, mask = given_rows(network, 0, time=40)
+    one, two = (learnt(network, inputs, mask, fast=True) for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(one, two, strict=True))
+
+
+@HERE
+@pytest.mark.parametrize("name", sorted(SWITCHES.keys() - {*FIT, "native"}))
+def test_where_passes_do_not_fit_the_plain_form_is_used(name: str) -> None:
+    network = stirred(0, **SWITCHES[name], native=True)
+    fits = trunk.ready(network.config, 8)
+    assert fits is None  # nothing learns outside of autocast
+    with torch.autocast("cpu", torch.bfloat16):
+        fits = trunk.ready(network.config, 8)
+        same = set(SWITCHES[name]) <= {"memory", "order", "lean", "speak", "soft_cap", "birth"}
+        assert (fits is not None) == same
+        with torch.no_grad():
+            assert trunk.ready(network.config, 8) is None
+        assert trunk.ready(network.config, trunk.ROW_MAX + 1) is None
+
+
+@HERE
+def test_a_weight_that_is_no_number_is_not_hidden() -> None:
+    network = stirred(0, native=True)
+    inputs, mask = given_rows(network, 0)
+    for name in ("attention.qkv", "attention.out", "feedforward.inner", "feedforward.out"):
+        weight = network.layers[0].get_parameter(f"{name}.weight")
+        kept = weight.detach().clone()
+        with torch.no_grad():
+            weight.fill_(torch.nan)
+        assert not learnt(network, inputs, mask, fast=True)[0].isfinite().any(), name
+        with torch.no_grad():
+            weight.copy_(kept)
