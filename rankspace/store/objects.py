@@ -6,7 +6,8 @@
 `<store>` is the identity that the database has, so stores that share a prefix never see each
 other's objects. A PUT is durable when it is answered, so `settle` has nothing left to do; an object
 is at most what one batch may hold, far below the 5 GB of a single PUT. Pieces are read by range, in
-windows of which some are remembered: a reader asks once for what lies side by side.
+windows of which some are remembered for a second: a reader asks once for what lies side by side,
+and nobody is told of bytes that are no longer there.
 
 What could not be deleted because S3 was away is named by nothing, and goes with a later `sweep`.
 """
@@ -23,6 +24,7 @@ from rankspace.store.bucket import Bucket
 
 _WINDOW = 512 << 10
 _WINDOWS = 32  # remembered at once: 16 MiB
+_FRESH_S = 1.0  # and no longer than this
 _MARK = "store"
 
 
@@ -99,9 +101,10 @@ class Objects:
         if length > _WINDOW // 2:
             return self._bucket.get(self._folder + name, start, length)
         first, last = start // _WINDOW, (start + length - 1) // _WINDOW
-        data = b"".join(self._window(name, number) for number in range(first, last + 1))
+        turn = int(time.monotonic() / _FRESH_S)
+        data = b"".join(self._window(name, number, turn) for number in range(first, last + 1))
         at = start - first * _WINDOW
         return data[at : at + length]
 
-    def _read_window(self, name: str, number: int) -> bytes:
+    def _read_window(self, name: str, number: int, _turn: int) -> bytes:
         return self._bucket.get(self._folder + name, number * _WINDOW, _WINDOW)

@@ -116,6 +116,7 @@ def test_an_object_that_is_lost_is_named_and_set_aside(config: StoreConfig, s3: 
         store.log.append("s", 1, [sample(1)])
         assert list(store.integrity.check()) == []
         s3.client().delete_object(Bucket=bucket_of(config), Key=objects(s3, config)[0])
+        time.sleep(1.0)  # what was read a moment ago is remembered
         found = list(store.integrity.check())
         assert [damage.stream for damage in found] == ["s"]
         store.integrity.set_aside("s", [found[0].offset])
