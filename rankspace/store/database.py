@@ -16,20 +16,23 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, insert, make_url, select
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+from sqlalchemy import Connection, Table, insert, select
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
 from rankspace.store import faults, marks, recovery, schema, turns
 from rankspace.store.config import StoreConfig
+from rankspace.store.connections import file_of, open_engine
 
 _STOPPED = (
     "the disk of the store failed to keep what was written; "
     "nothing more is stored until the server is started again"
 )
+_TOGETHER = 64  # rows of one statement
 _ALONE = 7_265_551  # the advisory lock of this program, any number
 
 
@@ -39,16 +42,21 @@ class Database:
     def __init__(self, config: StoreConfig) -> None:
         self._stopped = False
         self._announced = False
-        self._engine = _engine(config, "FULL")
-        self._file = _file(self._engine)
-        if self._file is not None and not config.cut_damaged_log:
-            recovery.check_log(self._file)
-            self._settle(self._file)
+        self._busy_s = config.busy_s
+        self._turn: SimpleQueue[None] = SimpleQueue()
+        self._turn.put(None)  # who takes it out is the one writer of this process
+        self._engine = open_engine(config, "FULL")
+        self.file = file_of(self._engine)
+        """Where SQLite keeps it."""
+
+        if self.file is not None and not config.cut_damaged_log:
+            recovery.check_log(self.file)
+            self._settle(self.file)
         self._sqlite = self._engine.dialect.name == "sqlite"
         repeatable = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**repeatable)
         self._writer = self._engine.execution_options(**{turns.WRITE: True})
-        lazy = _engine(config, "NORMAL") if self._sqlite else self._engine
+        lazy = open_engine(config, "NORMAL") if self._sqlite else self._engine
         self._lazy = lazy.execution_options(**{turns.WRITE: True})
         ready = False
         try:
@@ -80,6 +88,7 @@ class Database:
         engine = self._writer if synced else self._lazy
         with (
             self._watched(),
+            self._in_turn(),
             faults.told(),
             engine.connect() as connection,
             connection.begin() as transaction,
@@ -97,6 +106,21 @@ class Database:
         No later sync that succeeds would tell. Opened anew, the store is what is on the disk.
         """
         self._stopped = True
+
+    @contextmanager
+    def _in_turn(self) -> Iterator[None]:
+        """One writer of this process after the other: SQLite would let them sleep and try again."""
+        if not self._sqlite:
+            yield
+            return
+        try:
+            self._turn.get(timeout=self._busy_s)
+        except Empty as error:
+            raise Overloaded("the store is busy", retry_after_s=1.0) from error
+        try:
+            yield
+        finally:
+            self._turn.put(None)
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -118,12 +142,19 @@ class Database:
 
     def forget(self) -> None:
         """Overwrite what was deleted where the database keeps copies of its own, if we may."""
+        self._checkpoint("TRUNCATE")
+
+    def checkpoint(self) -> None:
+        """Bring SQLite's log into the database, beside readers and a writer."""
+        self._checkpoint("PASSIVE")
+
+    def _checkpoint(self, how: str) -> None:
         if not self._sqlite:
             return
-        with faults.told(), self._engine.connect() as connection:
+        with self._watched(), faults.told(), self._engine.connect() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - the dialect says so
-            driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            driver.execute(f"PRAGMA wal_checkpoint({how})").fetchall()
 
     def _settle(self, file: Path) -> None:
         """Bring what a crash left in the log into the database before anything is added to it.
@@ -160,15 +191,24 @@ class Database:
 def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows whose values are in the order of the columns, JSON as text.
 
-    It goes to the driver directly: for wide rows that is several times faster.
+    It goes to the driver directly: for wide rows that is several times faster. SQLite's takes many
+    rows in one statement, for it gives other threads a turn at every one.
     """
     if not rows:
         return
-    mark = "?" if connection.dialect.paramstyle == "qmark" else "%s"
+    columns = len(table.columns)
     names = ", ".join(f'"{column.name}"' for column in table.columns)
-    marks = ", ".join([mark] * len(table.columns))
+    sqlite = connection.dialect.name == "sqlite"
+    marks = ", ".join(["?" if sqlite else "%s"] * columns)
     sql = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - our own names
-    connection.exec_driver_sql(sql, list(rows))
+    whole = len(rows) - len(rows) % _TOGETHER if sqlite else 0
+    if whole:
+        many = sql + f", ({marks})" * (_TOGETHER - 1)
+        for at in range(0, whole, _TOGETHER):
+            values = tuple(chain.from_iterable(rows[at : at + _TOGETHER]))
+            connection.exec_driver_sql(many, values)
+    if whole < len(rows):
+        connection.exec_driver_sql(sql, list(rows[whole:]))
 
 
 def now_us() -> int:
@@ -181,90 +221,6 @@ def token_number(token: str) -> int:
     if not token.isdecimal() or len(token) > 18:
         raise InvalidInput("the page token is not one this service gave", "page_token")
     return int(token)
-
-
-def _engine(config: StoreConfig, synchronous: str) -> Engine:
-    try:
-        url = make_url(config.address)
-        if url.drivername in ("postgresql", "postgres"):
-            url = url.set(drivername="postgresql+psycopg")
-        sqlite = url.get_backend_name() == "sqlite"
-        engine = create_engine(
-            url,
-            pool_size=config.connections,
-            max_overflow=0,
-            pool_timeout=config.busy_s,
-            pool_pre_ping=not sqlite,  # a database that was restarted is met on a new connection
-            connect_args={"timeout": config.busy_s} if sqlite else _reach(config),
-        )
-    except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
-        raise InvalidConfig(
-            "the address of the database is not one; write postgresql://USER@HOST:PORT/NAME", "url"
-        ) from error
-    if sqlite:
-        event.listen(engine, "connect", _prepare_sqlite(synchronous))
-        event.listen(engine, "begin", turns.begin(config.busy_s))
-    elif url.drivername == "postgresql+psycopg":
-        event.listen(engine, "connect", _prepare_postgres(config))
-    else:
-        raise InvalidConfig("the database is SQLite or PostgreSQL", "url")
-    return engine
-
-
-def _file(engine: Engine) -> Path | None:
-    """SQLite's file."""
-    name = engine.url.database
-    on_disk = engine.dialect.name == "sqlite" and name and name != ":memory:"
-    return Path(name) if on_disk and name else None
-
-
-def _reach(config: StoreConfig) -> dict[str, Any]:
-    """How a connection to PostgreSQL is made, and how its end is noticed."""
-    wait = max(2, round(config.busy_s))
-    return {
-        "connect_timeout": wait,
-        "client_encoding": "utf8",
-        "application_name": "rankspace",
-        "keepalives_idle": wait,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": wait * 1000,
-    }
-
-
-def _prepare_sqlite(synchronous: str) -> Any:
-    def prepare(connection: sqlite3.Connection, _record: object) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute(f"PRAGMA synchronous = {synchronous}")
-        connection.execute("PRAGMA foreign_keys = ON")
-        connection.execute("PRAGMA secure_delete = ON")
-        connection.execute("PRAGMA cell_size_check = ON")
-        connection.execute("PRAGMA trusted_schema = OFF")
-
-    return prepare
-
-
-def _prepare_postgres(config: StoreConfig) -> Any:
-    wait_ms = max(1, round(config.busy_s * 1000))
-    idle_ms = max(10_000, 2 * wait_ms)  # of a transaction whose process hangs
-
-    def prepare(connection: Any, _record: object) -> None:
-        prepared = False
-        try:
-            with connection.cursor() as cursor:
-                cursor.execute(f"SET lock_timeout = {wait_ms}")
-                cursor.execute(f"SET idle_in_transaction_session_timeout = {idle_ms}")
-                found = cursor.execute("SHOW synchronous_commit").fetchone()
-                if found is None or found[0] == "off":
-                    cursor.execute("SET synchronous_commit = on")
-            connection.commit()
-            prepared = True
-        finally:
-            if not prepared:
-                connection.close()
-
-    return prepare
 
 
 def _check_fsync(connection: Connection) -> None:

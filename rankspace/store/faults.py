@@ -76,6 +76,8 @@ def told() -> Iterator[None]:
         raise Overloaded("all connections to the store are in use", retry_after_s=1.0) from error
     except DBAPIError as error:
         raise (_leaf(error) or error) from error.orig
+    except sqlite3.Error as error:
+        raise (_of_sqlite(error) or error) from error
 
 
 @contextmanager
@@ -107,9 +109,7 @@ def disk() -> Iterator[None]:
 
 def _leaf(error: DBAPIError) -> RankspaceError | None:
     if isinstance(error.orig, sqlite3.Error):
-        if str(error.orig).startswith("Could not decode to UTF-8"):
-            return Corrupt(_DAMAGED)
-        return _again(_SQLITE.get(getattr(error.orig, "sqlite_errorcode", 0) & 0xFF))
+        return _of_sqlite(error.orig)
     state = getattr(error.orig, "sqlstate", None) or ""
     found = _STATES.get(state) or _STATES.get(state[:2])
     if not state and isinstance(error, DataError):
@@ -117,6 +117,12 @@ def _leaf(error: DBAPIError) -> RankspaceError | None:
     elif not state and isinstance(error, OperationalError | InterfaceError):
         found = _STATES["08"]
     return _again(found)
+
+
+def _of_sqlite(error: sqlite3.Error) -> RankspaceError | None:
+    if str(error).startswith("Could not decode to UTF-8"):
+        return Corrupt(_DAMAGED)
+    return _again(_SQLITE.get(getattr(error, "sqlite_errorcode", 0) & 0xFF))
 
 
 def _again(error: RankspaceError | None) -> RankspaceError | None:

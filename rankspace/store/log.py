@@ -14,29 +14,24 @@ content hash. `append_all` does many batches at once, of whatever streams, with 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from itertools import islice
 from typing import Any
 
 from sqlalchemy import Row, insert, select, update
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import IntegrityError
 
-from rankspace.errors import AlreadyExists, InvalidInput, Overloaded, RankspaceError, Unreachable
+from rankspace.errors import AlreadyExists, InvalidInput
 from rankspace.media.sample import Sample
-from rankspace.store.append import Batch, compare_and_append, fence, placed, prepare, stream_row
+from rankspace.store.append import fence, stream_row
+from rankspace.store.appends import Appends
 from rankspace.store.blobs import Blobs, Region
 from rankspace.store.config import StoreConfig
-from rankspace.store.content import Pile
 from rankspace.store.database import Database, now_us
 from rankspace.store.entries import (
     FOR_EVER,
-    Appended,
-    Durability,
-    Outcome,
     Page,
-    Rejected,
     Retention,
     Stream,
     StreamChange,
@@ -50,12 +45,11 @@ NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9._-]{0,62}")
 _EMPTY = bytes(32)  # digest of a stream without samples
 
 
-class Log:
+class Log(Appends):
     """All streams of a store; safe to use from any number of threads and processes."""
 
     def __init__(self, database: Database, blobs: Blobs, config: StoreConfig) -> None:
-        self._database = database
-        self._blobs = blobs
+        super().__init__(database, blobs, config.inline_bytes_max)
         self._config = config
         self._reading = Reading(database, blobs, config.page_rows)
 
@@ -129,77 +123,6 @@ class Log:
             fence(connection, row, claimed)
         return claimed
 
-    def append(
-        self,
-        stream: str,
-        offset: int | None,
-        samples: Sequence[Sample | Rejected],
-        epoch: int = 0,
-        durability: Durability = "synced",
-    ) -> Appended:
-        """Append samples at an offset, or at the end (None: then a retry appends twice)."""
-        (outcome,) = self.append_all([self.prepare(stream, offset, samples, epoch, durability)])
-        if isinstance(outcome, RankspaceError):
-            raise outcome
-        return outcome
-
-    def prepare(
-        self,
-        stream: str,
-        offset: int | None,
-        samples: Sequence[Sample | Rejected],
-        epoch: int = 0,
-        durability: Durability = "synced",
-    ) -> Batch:
-        """What `append_all` takes: the samples hashed and laid out, which is most of the work."""
-        if not samples:
-            raise InvalidInput("a batch holds at least one sample", "samples")
-        pile = Pile()
-        drafts = prepare(samples, self._config.inline_bytes_max, pile)
-        region = self._blobs.write(pile.pieces) if pile.pieces else None
-        return Batch(stream, offset, placed(drafts, region), epoch, durability, region)
-
-    def settle(self, batches: Iterable[Batch]) -> None:
-        """Bring the media of batches to disk, ahead of their commit.
-
-        Where that fails nothing more is stored: of what was written before, some may be lost.
-        """
-        try:
-            self._blobs.settle([batch.region for batch in batches if batch.region])
-        except RankspaceError:
-            self._database.stop()
-            raise
-
-    def discard(self, batch: Batch) -> None:
-        """Nobody will append this: its media go."""
-        self._free([batch])
-
-    def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
-        """Append batches in their order with one commit: where each went, or why it did not.
-
-        All are synced if one of them is to be. What the database refuses as a whole is tried batch
-        by batch, so that none suffers for another.
-        """
-        synced = any(batch.durability == "synced" for batch in batches)
-        try:
-            self.settle(batches)
-            with self._database.write(synced) as connection:
-                outcomes = compare_and_append(connection, batches)
-        except (RankspaceError, DBAPIError) as error:
-            if len(batches) > 1 and not isinstance(error, Overloaded | Unreachable):
-                return [outcome for batch in batches for outcome in self.append_all([batch])]
-            outcomes = [_as_leaf(error)] * len(batches)
-        pairs = zip(batches, outcomes, strict=True)
-        self._free([batch for batch, outcome in pairs if not _kept(outcome)])
-        return [_as_synced(outcome) if synced else outcome for outcome in outcomes]
-
-    def _free(self, batches: Iterable[Batch]) -> None:
-        """Free what no row names; what cannot be freed now is left to a sweep."""
-        unused = [batch.region for batch in batches if batch.region]
-        if unused:
-            with suppress(RankspaceError):
-                self._blobs.free(unused)
-
     def next_offset(self, stream: str) -> int:
         """Where the next sample goes."""
         return self.get(stream).next_offset
@@ -257,28 +180,6 @@ class Log:
         with self._database.read() as connection:
             found = connection.execute(query.where(regions.c.name.in_(names))).all()
         return [Region(*row) for row in found]
-
-
-def _as_leaf(error: RankspaceError | DBAPIError) -> RankspaceError:
-    """A bug becomes the plain base class, with what happened as its cause, so that it stays one."""
-    if isinstance(error, RankspaceError):
-        return error
-    bug = RankspaceError("the store met a fault of its own; the server's log has the details")
-    bug.__cause__ = error
-    return bug
-
-
-def _kept(outcome: Outcome) -> bool:
-    """Whether rows name the media of a batch, or may: nobody knows what became of the commit."""
-    if isinstance(outcome, Appended):
-        return not outcome.duplicate
-    return isinstance(outcome, Unreachable)
-
-
-def _as_synced(outcome: Outcome) -> Outcome:
-    if isinstance(outcome, Appended) and outcome.durability == "written":
-        return Appended(outcome.first, outcome.next, outcome.duplicate)
-    return outcome
 
 
 def _changes(change: StreamChange) -> dict[str, Any]:

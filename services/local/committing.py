@@ -1,19 +1,23 @@
 """Group commit: appends that wait at the same time share one transaction and one fsync.
 
-    append → a place in the queue → prepared in a thread (hashes, large media to disk) ┐
-    append → a place in the queue → prepared in a thread                               ├→ commit
-    append → …                                                                         ┘
+    append, large media → written in one of many threads ┐
+    append, small       ─────────────────────────────────┼→ a group → brought to disk → committed
+    append, …                                            ┘     next group → brought …  → committed
 
-One commit is under way at a time; what gets ready meanwhile goes into the next one. Appends to a
-stream commit in the order of their calls. The queue is bounded in appends and in bytes: beyond it a
-call waits for room, and after a while it is Overloaded.
+While a group is committed the next one is brought to disk: its large media are synced, its small
+samples hashed and laid out, all in one thread, for many would only wait for each other. What comes
+meanwhile goes into the group after it. Appends to a stream commit in the order of their calls. The
+queue is bounded in appends and in bytes: beyond it a call waits for room, and after a while it is
+Overloaded. SQLite's log comes into its database beside the commits, which wait for that only when
+it has grown long.
 """
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -21,16 +25,13 @@ import structlog
 from rankspace.errors import Overloaded, RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.append import Batch
+from rankspace.store.appends import unused
 from rankspace.store.content import media_bytes
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 from services.local.config import EngineConfig
+from services.local.queueing import Queue, Waiting
 from services.telemetry import tracing
-from services.telemetry.metrics import (
-    COMMIT_GROUP,
-    COMMIT_QUEUE,
-    COMMIT_QUEUE_BYTES,
-    COMMIT_SECONDS,
-)
+from services.telemetry.metrics import COMMIT_GROUP, COMMIT_SECONDS
 
 Samples = Sequence[Sample | Rejected]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -39,8 +40,27 @@ Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 log = structlog.get_logger()
 
 
+class Checkpointing(Protocol):
+    """What the committer asks of the database's own log."""
+
+    def due(self) -> bool:
+        """Whether a checkpoint beside the commits is worth its while."""
+
+    def overdue(self) -> bool:
+        """Whether commits should wait for one."""
+
+    def run(self) -> None:
+        """Do one."""
+
+
 class Appending(Protocol):
     """What the committer asks of the log."""
+
+    inline_bytes_max: int
+
+    @property
+    def checkpoints(self) -> Checkpointing:
+        """Of the database that it writes to."""
 
     def prepare(
         self,
@@ -52,35 +72,33 @@ class Appending(Protocol):
     ) -> Batch:
         """Hash samples and lay them out."""
 
-    def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+    def settle(self, batches: Sequence[Batch]) -> None:
+        """Bring the media of batches to disk, ahead of their commit."""
+
+    def commit(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         """Append batches with one commit."""
 
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    """An append that has not been committed."""
-
-    stream: str
-    size: int
-    answer: asyncio.Future[Appended]
-    batch: Batch | None = None
-    span: Any = field(default_factory=tracing.current)
+    def discard(self, batches: Sequence[Batch]) -> None:
+        """Remove the media of batches that no row names."""
 
 
 class Committer:
-    """Feeds the log of one store. `begin` first; after `close` nothing is taken."""
+    """Feeds the log of one store. `begin` first; after `close` nothing is taken.
+
+    `run` does what may take long: writing large media, and removing them. Commits have threads of
+    their own.
+    """
 
     def __init__(self, appending: Appending, run: Run, config: EngineConfig) -> None:
         self._log = appending
         self._run = run
-        self._config = config
-        self._queue: deque[_Waiting] = deque()
-        self._bytes = 0
+        self._queue = Queue(config)
         self._ready = asyncio.Event()
-        self._room = asyncio.Event()
-        self._turn = asyncio.Lock()  # who waits for room waits in line
         self._closed = False
+        self._own = ThreadPoolExecutor(3, "commit")  # to bring, to commit, to checkpoint
         self._task: asyncio.Task[None] | None = None
+        self._checkpoint: asyncio.Task[None] | None = None
+        self._removing: set[asyncio.Future[None]] = set()
 
     def begin(self) -> None:
         """Start committing."""
@@ -92,88 +110,138 @@ class Committer:
         self._ready.set()
         if self._task is not None:
             await self._task
+        if self._removing:
+            await asyncio.wait(self._removing)
+        await asyncio.to_thread(self._own.shutdown)
 
     async def append(
         self, stream: str, offset: int | None, samples: Samples, epoch: int, durability: Durability
     ) -> Appended:
         """Append in the next commit; see `Log.append`."""
-        size = sum(media_bytes(sample) for sample in samples if isinstance(sample, Sample))
-        await self._enter(size)
-        waiting = _Waiting(stream, size, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
-        self._count(1, size)
-        try:
-            waiting.batch = await self._run(
-                lambda: self._log.prepare(stream, offset, samples, epoch, durability)
-            )
-        finally:
-            if waiting.batch is None:  # refused, or nobody waits for the answer any more
-                self._queue.remove(waiting)
-                self._count(-1, -size)
-            self._ready.set()
-        return await waiting.answer
-
-    async def _enter(self, size: int) -> None:
-        """Wait for room; an append that alone is larger than the bound goes in alone."""
-        config = self._config
-        try:
-            async with asyncio.timeout(config.commit_wait_s), self._turn:
-                while self._queue and (
-                    len(self._queue) >= config.commit_queue_max
-                    or self._bytes + size > config.commit_queue_bytes_max
-                ):
-                    self._room.clear()
-                    await self._room.wait()
-        except TimeoutError as error:
-            raise Overloaded("too much waits to be stored", retry_after_s=1.0) from error
+        sizes = [media_bytes(sample) for sample in samples if isinstance(sample, Sample)]
+        size = sum(sizes)
+        await self._queue.enter(size)
         if self._closed:
             raise Overloaded("the server is about to stop", retry_after_s=1.0)
+        prepare = partial(self._log.prepare, stream, offset, samples, epoch, durability)
+        answer = asyncio.get_running_loop().create_future()
+        waiting = Waiting(stream, size, len(samples), prepare, answer)
+        self._queue.add(waiting)
+        if max(sizes, default=0) > self._log.inline_bytes_max:
+            await self._write(waiting)
+        waiting.ready = True
+        self._ready.set()
+        return await waiting.answer
 
-    def _count(self, appends: int, size: int) -> None:
-        self._bytes += size
-        COMMIT_QUEUE.add(appends)
-        COMMIT_QUEUE_BYTES.add(size)
-        if appends < 0:
-            self._room.set()
+    async def _write(self, waiting: Waiting) -> None:
+        """Prepare an append with large media; it leaves the queue where that fails."""
+        task = asyncio.ensure_future(self._run(waiting.prepare))
+        try:
+            waiting.batch = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._discard)
+            raise
+        finally:
+            if waiting.batch is None:
+                self._queue.leave(waiting)
+                self._ready.set()
+
+    def _discard(self, task: "asyncio.Future[Batch]") -> None:
+        """Nobody waits any more for what was written."""
+        if not task.cancelled() and task.exception() is None:
+            self._remove([task.result()])
+
+    def _remove(self, batches: Sequence[Batch]) -> None:
+        """Have media removed that no row names, when there is time."""
+        removing = asyncio.ensure_future(self._run(partial(self._log.discard, batches)))
+        self._removing.add(removing)
+        removing.add_done_callback(self._removing.discard)
 
     async def _commit_all(self) -> None:
-        while self._queue or not self._closed:
-            group = self._group()
-            if group:
-                await self._commit(group)
-            else:
+        """Bring a group to disk while the one before it is committed, and so on."""
+        committing: asyncio.Task[None] | None = None
+        while not self._closed or any(not waiting.taken for waiting in self._queue):
+            group = self._queue.group()
+            if not group:
                 self._ready.clear()
                 await self._ready.wait()
+                continue
+            found = await self._brought(group)
+            if committing is not None:
+                await committing
+            await self._wait_for_checkpoint()
+            committing = asyncio.create_task(self._commit(group, found))
+        if committing is not None:
+            await committing
+        if self._checkpoint is not None:
+            await asyncio.wait((self._checkpoint,))
 
-    def _group(self) -> list[_Waiting]:
-        """What is ready, in its order; nothing passes an append to the same stream."""
-        group: list[_Waiting] = []
-        passed: set[str] = set()
-        size = 0
-        for waiting in self._queue:
-            if waiting.batch is None:
-                passed.add(waiting.stream)
-            elif waiting.stream not in passed:
-                if group and size + waiting.size > self._config.commit_bytes_max:
-                    break
-                group.append(waiting)
-                size += waiting.size
-        return group
+    async def _brought(self, group: Sequence[Waiting]) -> list[Batch | BaseException]:
+        """The batches of a group with their media on disk, or what is wrong with them."""
+        done = await self._in_thread(partial(self._bring, group))
+        bug = done.exception()
+        if bug is None:
+            return done.result()
+        if len(group) == 1:
+            return [bug]
+        return [one for waiting in group for one in await self._brought([waiting])]
 
-    async def _commit(self, group: Sequence[_Waiting]) -> None:
-        batches = [waiting.batch for waiting in group if waiting.batch is not None]
+    def _bring(self, group: Sequence[Waiting]) -> list[Batch | BaseException]:
+        found: list[Batch | BaseException] = [
+            waiting.batch or _prepared(waiting) for waiting in group
+        ]
+        with suppress(RankspaceError):  # nothing is committed then, and that says why
+            self._log.settle([batch for batch in found if isinstance(batch, Batch)])
+        return found
+
+    async def _commit(
+        self, group: Sequence[Waiting], found: Sequence[Batch | BaseException]
+    ) -> None:
+        batches = [batch for batch in found if isinstance(batch, Batch)]
         began = time.monotonic()
-        done = asyncio.ensure_future(self._run(lambda: self._log.append_all(batches)))
-        await asyncio.wait((done,))
+        done = await self._in_thread(partial(self._log.commit, batches))
         COMMIT_SECONDS.see(time.monotonic() - began)
         COMMIT_GROUP.see(len(group))
         bug = done.exception()
-        outcomes = [bug] * len(group) if bug is not None else done.result()
-        for waiting, outcome in zip(group, outcomes, strict=True):
-            self._queue.remove(waiting)
-            self._count(-1, -waiting.size)
+        placed = iter([bug] * len(batches) if bug is not None else done.result())
+        for waiting, one in zip(group, found, strict=True):
+            self._queue.leave(waiting)
             tracing.note(waiting.span, group=len(group))
-            _answer(waiting.answer, outcome)
+            _answer(waiting.answer, next(placed) if isinstance(one, Batch) else one)
+        if bug is None and (rest := unused(batches, done.result())):
+            self._remove(rest)
+
+    async def _wait_for_checkpoint(self) -> None:
+        """Begin a checkpoint where one is due; where it is overdue wait for it, and for the rest.
+
+        No commit is under way, so there is an end to what is to be brought into the database.
+        """
+        checkpoints = self._log.checkpoints
+        if self._checkpoint is None and checkpoints.due():
+            self._checkpoint = asyncio.create_task(self._check())
+        if checkpoints.overdue():
+            if self._checkpoint is not None:
+                await self._checkpoint
+            await self._check()
+
+    async def _check(self) -> None:
+        problem = (await self._in_thread(self._log.checkpoints.run)).exception()
+        if problem is not None:
+            log.warning("checkpoint", problem=str(problem))
+        self._checkpoint = None
+
+    async def _in_thread(self, task: Callable[[], Any]) -> "asyncio.Future[Any]":
+        """Do something in a thread of the committer's own; what came of it, good or bad."""
+        done = asyncio.get_running_loop().run_in_executor(self._own, task)
+        await asyncio.wait((done,))
+        return done
+
+
+def _prepared(waiting: Waiting) -> Batch | RankspaceError:
+    try:
+        return waiting.prepare()
+    except RankspaceError as error:
+        return error
 
 
 def _answer(future: asyncio.Future[Appended], outcome: Appended | BaseException) -> None:

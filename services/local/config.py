@@ -22,8 +22,12 @@ class EngineConfig(Config):
     commit_queue_bytes_max: int = Field(default=128 << 20, gt=0)
     """Media bytes of such appends; a single one may always wait."""
 
-    commit_bytes_max: int = Field(default=32 << 20, gt=0)
+    commit_bytes_max: int = Field(default=16 << 20, gt=0)
     """Media bytes that share one transaction; what is beyond goes into the next."""
+
+    commit_samples_max: int = Field(default=1024, gt=0)
+    """Samples that share one transaction; what is beyond goes into the next, which is made ready
+    meanwhile. A batch that alone has more goes alone."""
 
     commit_wait_s: float = Field(default=30.0, gt=0)
     """An append that found no room for so long is Overloaded."""

@@ -96,6 +96,7 @@ def _run(folder: Path, *module: str) -> subprocess.CompletedProcess[str]:
 REPLAYS = "replays"
 REPLAYED = "tests/robustness/test_replays"
 APPEND = "rankspace/store/append.py"
+APPENDS = "rankspace/store/appends.py"
 DATABASE = "rankspace/store/database.py"
 LOG = "rankspace/store/log.py"
 PIECES = "rankspace/store/pieces.py"
@@ -108,7 +109,8 @@ WINDOW = "rankspace/client/window.py"
 BUGS = (
     Bug(
         "ack before fsync", "commits return before they are on the disk", DATABASE,
-        'self._engine = _engine(config, "FULL")', 'self._engine = _engine(config, "OFF")', "power",
+        'self._engine = open_engine(config, "FULL")',
+        'self._engine = open_engine(config, "OFF")', "power",
     ),
     Bug(
         "media not synced", "rows name large media whose bytes are not on the disk", SEGMENTS,
@@ -126,7 +128,7 @@ BUGS = (
         "                threading.Timer(0.05, files.write_at, late).start()\n", "kill",
     ),
     Bug(
-        "torn batch", "half of a batch is committed before the other half", LOG,
+        "torn batch", "half of a batch is committed before the other half", APPENDS,
         "        synced = any(batch.durability",
         "        from dataclasses import replace\n"
         "        for one in batches:\n"
@@ -205,8 +207,8 @@ BUGS = (
         "            self._sent -= 1\n        self._sent_bytes = 0\n", "cut,lose",
     ),
     Bug(
-        "media freed too soon", "large media go though nobody knows whether a row names them", LOG,
-        "    return isinstance(outcome, Unreachable)\n", "    return False\n", "syncs",
+        "media freed too soon", "large media go though nobody knows whether a row names them",
+        APPENDS, "    return isinstance(outcome, Unreachable)\n", "    return False\n", "syncs",
         "streams,growing",
     ),
     Bug(
@@ -214,7 +216,7 @@ BUGS = (
         "    if not wrote and any(", "    if False and any(", "power", "written",
     ),
     Bug(
-        "written told as synced", "what is only written is told as synced", LOG,
+        "written told as synced", "what is only written is told as synced", APPENDS,
         "_as_synced(outcome) if synced else outcome", "_as_synced(outcome)", "power", "written",
     ),
     Bug(
@@ -225,7 +227,7 @@ BUGS = (
     ),
     Bug(
         "log not settled", "a store goes on behind commits that the disk may not have", DATABASE,
-        "            self._settle(self._file)\n", "            pass\n", REPLAYS,
+        "            self._settle(self.file)\n", "            pass\n", REPLAYS,
     ),
     Bug(
         "on after a failed sync", "a store goes on though its disk failed to sync", DATABASE,

@@ -10,7 +10,7 @@ from sqlalchemy import insert
 from sqlalchemy.exc import DBAPIError
 
 from rankspace.errors import Corrupt, InvalidConfig, Overloaded
-from rankspace.media.sample import Sample
+from rankspace.media.sample import Part, Sample
 from rankspace.store import schema
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database
@@ -62,6 +62,25 @@ def test_a_writer_that_waits_too_long_is_told_to_come_again(sqlite: StoreConfig)
         assert caught.value.retry_after_s > 0
         other.close()
         store.log.create("s")
+
+
+def test_writers_of_one_process_take_turns_and_wait_no_longer_than_is_said(
+    sqlite: StoreConfig,
+) -> None:
+    with Store.open(sqlite.model_copy(update={"busy_s": 0.05})) as store:
+        with store._database.write(), pytest.raises(Overloaded) as caught:
+            store.log.create("s")
+        assert caught.value.retry_after_s > 0
+        store.log.create("s")
+
+
+@pytest.mark.parametrize("count", [1, 63, 64, 200])
+def test_rows_inserted_together_are_the_rows(config: StoreConfig, count: int) -> None:
+    found = [Sample(f"{number}", (Part("text", b"%d" % number),)) for number in range(count)]
+    with Store.open(config) as store:
+        store.log.create("s")
+        store.log.append("s", 0, found)
+        assert [sample for _, sample in store.log.read("s")] == found
 
 
 def test_a_store_of_another_version_is_refused(sqlite: StoreConfig) -> None:

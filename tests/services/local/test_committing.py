@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from rankspace.errors import ContentConflict, InvalidInput, NotFound, OffsetGap, Overloaded
 from rankspace.media.sample import Part, Sample
+from rankspace.store import checkpoints
 from rankspace.store.append import Batch
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
@@ -43,7 +44,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 
 def sample(number: int) -> Sample:
-    """One of a few samples, whose media do not fit beside their row."""
+    """One of a few samples, whose media do not fit beside their row; negative: without media."""
+    if number < 0:
+        return Sample(f"id{number}", ())
     return Sample(f"id-{number}", (Part("text", b"%d" % number * 8),))
 
 
@@ -52,9 +55,12 @@ class Watched:
 
     def __init__(self, store: Store) -> None:
         self._log = store.log
+        self.inline_bytes_max = store.log.inline_bytes_max
+        self.checkpoints = store.log.checkpoints
         self.groups: list[list[Batch]] = []
-        self.gate = threading.Event()
+        self.gate, self.slow = threading.Event(), threading.Event()
         self.gate.set()
+        self.slow.set()
 
     def prepare(
         self,
@@ -64,12 +70,20 @@ class Watched:
         epoch: int = 0,
         durability: Durability = "synced",
     ) -> Batch:
-        return self._log.prepare(stream, offset, samples, epoch, durability)
+        batch = self._log.prepare(stream, offset, samples, epoch, durability)
+        self.slow.wait(20)
+        return batch
 
-    def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+    def settle(self, batches: Sequence[Batch]) -> None:
+        self._log.settle(batches)
+
+    def discard(self, batches: Sequence[Batch]) -> None:
+        self._log.discard(batches)
+
+    def commit(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         self.gate.wait(20)
         self.groups.append(list(batches))
-        return self._log.append_all(batches)
+        return self._log.commit(batches)
 
 
 class Room:
@@ -200,8 +214,72 @@ async def test_less_than_synced_is_what_was_asked_for_or_better(store: Store) ->
         room.log.gate.clear()
         first = room.append(name, None, [0])
         await asyncio.sleep(0.1)
-        together = [room.append(name, None, [0], how) for how in ("written", "synced")]
+        together = [room.append(name, None, [-1], how) for how in ("written", "synced")]
         await asyncio.sleep(0.2)
         room.log.gate.set()
         await first
         assert {(await task).durability for task in together} == {"synced"}
+
+
+async def test_a_transaction_has_so_many_samples_and_a_larger_batch_goes_alone(
+    store: Store,
+) -> None:
+    name = store.log.create(f"s{next(_numbers)}").name
+    async with Room(store, commit_samples_max=4) as room:
+        room.log.gate.clear()
+        tasks = [room.append(name, None, [-1])]
+        await asyncio.sleep(0.1)
+        tasks += [room.append(name, None, [-1] * many) for many in (6, 2, 2, 2)]
+        await asyncio.sleep(0.1)
+        room.log.gate.set()
+        await asyncio.gather(*tasks)
+    groups = [[len(batch.samples) for batch in group] for group in room.log.groups]
+    assert groups == [[1], [6], [2, 2], [2]]
+
+
+async def test_media_of_appends_that_nobody_waits_for_go(store: Store) -> None:
+    name = store.log.create(f"s{next(_numbers)}").name
+    before = blocks(store.config.folder / "blobs")
+    async with Room(store) as room:
+        room.log.slow.clear()
+        given_up = room.append(name, None, [0])
+        await asyncio.sleep(0.1)
+        given_up.cancel()
+        await asyncio.wait((given_up,))
+        room.log.slow.set()
+        await room.append(name, None, [-1])
+    assert [entry for _, entry in store.log.read(name)] == [sample(-1)]
+    assert blocks(store.config.folder / "blobs") == before
+
+
+async def test_a_fault_of_ours_in_one_append_harms_no_other(store: Store) -> None:
+    name = store.log.create(f"s{next(_numbers)}").name
+    async with Room(store) as room:
+        room.log.gate.clear()
+        first = room.append(name, None, [-1])
+        await asyncio.sleep(0.1)
+        broken = Sample("\ud800", ())  # no text, and nobody has refused it before
+        tasks = [
+            room.append(name, None, [-1]),
+            asyncio.create_task(room.committer.append(name, None, [broken], 0, "synced")),
+            room.append(name, None, [-2]),
+        ]
+        await asyncio.sleep(0.1)
+        room.log.gate.set()
+        found = await asyncio.gather(first, *tasks, return_exceptions=True)
+    assert [type(one) for one in found] == [Appended, Appended, UnicodeEncodeError, Appended]
+    assert store.log.next_offset(name) == 3
+
+
+async def test_the_log_of_the_database_is_looked_after(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checkpoints, "DUE_PAGES", 4)
+    monkeypatch.setattr(checkpoints, "OVERDUE_PAGES", 32)
+    name = store.log.create(f"s{next(_numbers)}").name
+    async with Room(store) as room:
+        for _ in range(40):
+            await room.append(name, None, [-1])
+    log, done = checkpoints.pages(store.config.folder / "store.db")
+    assert log - done < 4 + 32
+    assert log < 64
