@@ -213,7 +213,7 @@ BUGS = (
     ),
     Bug(
         "not synced again", "what was only written and is sent again is told as synced", APPEND,
-        "    if not wrote and any(", "    if False and any(", "power", "written",
+        "    if not wrote and any(", "    if False and any(", REPLAYS,
     ),
     Bug(
         "written told as synced", "what is only written is told as synced", APPENDS,

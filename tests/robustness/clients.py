@@ -54,13 +54,21 @@ def twin(stream: str, chance: Chance, honest: bool = False) -> Callable[[int], C
 
 
 def own(writer: str, chance: Chance, places: bool, kinds: str = KINDS) -> Callable[[int], Cutting]:
-    """Cuts batches of samples that nobody else writes; `places`: with their offset."""
+    """Cuts batches of samples that nobody else writes; `places`: with their offset.
+
+    With offsets the last one may come again, for it may not have been answered.
+    """
     numbers = count()
+    last: tuple[int, list[str]] | None = None
 
     def cut(at: int) -> Cutting:
+        nonlocal last
+        if last is not None and chance.random() < 0.25:
+            return last
         names = [
             f"{writer}.{next(numbers)}.{chance.choice(kinds)}" for _ in range(chance.randint(1, 5))
         ]
+        last = (at, names) if places else None
         return at if places else None, names
 
     return cut

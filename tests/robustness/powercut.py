@@ -9,16 +9,17 @@ whose sync failed are on the platter or lost, and no later sync brings them ther
 (wiki.postgresql.org/wiki/Fsync_Errors).
 """
 
+import atexit
 import random
 import shutil
 import struct
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-
-from tests.robustness.history import now
 
 SOURCE = Path(__file__).with_name("disk.c")
 COMPILER = shutil.which("cc")
@@ -190,13 +191,12 @@ class Disk:
     """A folder on a disk that can fail; see `environment` for the process that uses it."""
 
     def __init__(self, folder: Path, beside: Path, seed: int) -> None:
-        """`beside` keeps the shim, its journal and its control, outside of the folder."""
+        """`beside` keeps the shim's journal and its control, outside of the folder."""
         beside.mkdir(parents=True, exist_ok=True)
-        self.folder, self._library = folder.absolute(), beside / "disk.so"
+        self.folder, self._library = folder.absolute(), shim()
         self._journal, self._control = beside / "journal", beside / "control"
         self._chance = random.Random(seed)
         self._sync_us = self._chance.choice([100, 1000, 5000])
-        compile_shim(self._library)
         self.set()
         self.begin()
 
@@ -238,12 +238,13 @@ class Disk:
         self.begin()
 
 
-def compile_shim(library: Path) -> None:
-    """Build the shim, once for each version of its source."""
-    if library.exists() and library.stat().st_mtime > SOURCE.stat().st_mtime:
-        return
+@cache
+def shim() -> Path:
+    """The shim, built once by each process that needs it."""
     assert COMPILER is not None, "install a C compiler (cc) to cut the power"
-    part = library.with_suffix(f".{now()}")
+    folder = Path(tempfile.mkdtemp(prefix="robustness-disk-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     flags = ["-O2", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
-    subprocess.run([COMPILER, *flags, "-o", part, SOURCE, "-ldl", "-lpthread"], check=True)
-    part.replace(library)
+    words = ["-o", str(folder / "disk.so"), str(SOURCE), "-ldl", "-lpthread"]
+    subprocess.run([COMPILER, *flags, *words], check=True)
+    return folder / "disk.so"

@@ -131,7 +131,7 @@ def changed(disk: Disk, program: Path, seed: int, synced: bool) -> dict[str, byt
 def test_whatever_call_changes_a_file_what_was_synced_stays(
     every_call: Path, tmp_path: Path
 ) -> None:
-    for seed in range(20):
+    for seed in range(12):
         disk = Disk(tmp_path / f"disk{seed}", tmp_path / "beside", seed)
         before = changed(disk, every_call, seed, synced=True)
         disk.cut()
@@ -142,12 +142,12 @@ def test_whatever_call_changes_a_file_it_is_lost_where_nothing_was_synced(
     every_call: Path, tmp_path: Path
 ) -> None:
     lost = 0
-    for seed in range(12):
+    for seed in range(8):
         disk = Disk(tmp_path / f"disk{seed}", tmp_path / "beside", seed)
         before = changed(disk, every_call, seed, synced=False)
         disk.cut()
         lost += {path.name: path.read_bytes() for path in disk.folder.iterdir()} != before
-    assert lost >= 6
+    assert lost >= 4
 
 
 def test_a_hole_gives_room_on_a_full_disk(tmp_path: Path) -> None:

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from tests.robustness.contents import key_of
-from tests.robustness.lives import STREAM, Life, failing, found, store
+from tests.robustness.lives import STREAM, Life, act, failing, found, store
 from tests.robustness.powercut import COMPILER, Disk
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="install a C compiler (cc): no power cuts")
 
-CUTS = 12
+CUTS = 10
 """Cuts at the same moment, each of which leaves another part of what was not synced."""
 
 NAMES = ("0.t", "1.t", "2.t", "3.t")
@@ -20,11 +20,9 @@ SOUND = "sound.a"
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Disk:
-    made = Disk(tmp_path / "disk", tmp_path / "beside", 1)
-    with Life(made) as live:
-        assert live("create") == "stored"
-        assert live(f"append 0 {NAMES[0]} synced") == "stored"
-    return made
+    with store(tmp_path / "disk") as opened:
+        assert act(opened, "create") == act(opened, f"append 0 {NAMES[0]} synced") == "stored"
+    return Disk(tmp_path / "disk", tmp_path / "beside", 1)
 
 
 def test_a_sync_that_failed_a_kill_and_a_cut_lose_nothing_acknowledged(disk: Disk) -> None:
