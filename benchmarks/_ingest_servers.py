@@ -177,10 +177,15 @@ def echo(folder: Path) -> Iterator[Server]:
 
 
 @contextmanager
-def rankspace(folder: Path, profile: Path | None = None) -> Iterator[Server]:
-    """`rankspace serve` as it is, and its metrics; under a profiler if there is a file for it."""
+def rankspace(
+    folder: Path, profile: Path | None = None, program: Sequence[str | Path] = ()
+) -> Iterator[Server]:
+    """`rankspace serve` as it is, and its metrics; under a profiler if there is a file for it.
+
+    `program` is another command line that serves like it.
+    """
     port_file, log = folder / "port", folder / "log"
-    program: list[str | Path] = [Path(PYTHON).with_name("rankspace")]
+    program = program or [Path(PYTHON).with_name("rankspace")]
     if profile:
         program = [PYTHON, "-m", "benchmarks._ingest_profiled", profile]
     page = f"127.0.0.1:{_free_port()}"

@@ -89,8 +89,8 @@ class Task:
     ) -> Asking[list[int]]:
         """Which of the parts have to be looked at whole."""
         worker = yield False
-        rows = [write_part(parts[at], heads[at]) for at in pack]
         media = [memoryview(parts[at].data)[: heads[at]] for at in pack]
+        rows = [write_part(parts[at], len(head)) for at, head in zip(pack, media, strict=True)]
         try:
             answer = worker.ask({"task": "heads", "parts": rows}, media, self._patience("heads"))
             return [pack[place] for place in read_open(answer, len(pack))]

@@ -52,9 +52,14 @@ class Sandbox:
         self._pool.close()
         self._threads.shutdown(cancel_futures=True)
 
+    @property
+    def processes(self) -> tuple[int, ...]:
+        """The processes that are at rest, by their numbers."""
+        return self._pool.at_rest()
+
     def protections(self) -> tuple[str, ...]:
         """Which of `confine.PROTECTIONS` are in force; starts a process to see."""
-        worker = self._lent(self._pool.borrow(""), self._task().until)
+        worker = self._pool.at_once() or self._lent(self._pool.borrow(""), self._task().until)
         self._pool.give_back(worker)
         return worker.protections
 
@@ -115,7 +120,9 @@ class Sandbox:
         began = time.monotonic()
         step = _advanced(asking, None)
         while step.end is None:
-            worker = self._lent(self._pool.borrow(tenant, fresh=step.fresh), task.until)
+            worker = self._pool.at_once(step.fresh) or self._lent(
+                self._pool.borrow(tenant, fresh=step.fresh), task.until
+            )
             try:
                 step = _advanced(asking, worker)
             finally:
@@ -128,7 +135,9 @@ class Sandbox:
         began = time.monotonic()
         step = _advanced(asking, None)
         while step.end is None:
-            worker = await self._turn(self._pool.borrow(tenant, fresh=step.fresh), task.until)
+            worker = self._pool.at_once(step.fresh) or await self._turn(
+                self._pool.borrow(tenant, fresh=step.fresh), task.until
+            )
             step = await self._in_thread(asking, worker)
         SANDBOX_SECONDS.see(time.monotonic() - began)
         return step.end[0]

@@ -77,12 +77,12 @@ def pieces(part: Part) -> Sequence[bytes]:
     return [part.data, *(frame.image for frame in part.frames)]
 
 
-def write_part(part: Part, head: int | None = None) -> list[Any]:
-    """A part without its media, of which so many bytes are in memory."""
+def write_part(part: Part, there: int | None = None) -> list[Any]:
+    """A part without its media, of which so many bytes of data are in memory."""
     size = len(part.data)
-    there = size if head is None else min(head, size)
-    frames = [[frame.time_us, len(frame.image)] for frame in part.frames]
-    return [part.modality, part.encoding, part.rate_hz, part.channels, size, there, frames]
+    frames = [[frame.time_us, len(frame.image)] for frame in part.frames] if part.frames else []
+    head = size if there is None else there
+    return [part.modality, part.encoding, part.rate_hz, part.channels, size, head, frames]
 
 
 def read_parts(rows: Sequence[Any], media: memoryview) -> list[tuple[Part, int]]:

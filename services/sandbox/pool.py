@@ -57,6 +57,20 @@ class Pool:
             worker.end()
         self._starter.shutdown()
 
+    def at_rest(self) -> tuple[int, ...]:
+        """The numbers of the processes that nobody asks just now."""
+        with self._lock:
+            return tuple(worker.pid for worker in self._idle)
+
+    def at_once(self, fresh: bool = False) -> Worker | None:
+        """A process, if one is at rest and nobody waits. Give it back."""
+        with self._lock:
+            if self._waiting or not self._idle or self._idle[-1].fresh < fresh:
+                return None
+            worker = self._idle.pop()
+            self._busy.add(worker)
+            return worker
+
     def borrow(self, tenant: str, *, fresh: bool = False) -> Loan:
         """Ask for a process; a `fresh` one has not seen any media yet. Give it back."""
         loan = Loan()

@@ -24,6 +24,9 @@ from services.sandbox.confine import PROTECTIONS
 from services.sandbox.messages import Nonsense, length, packed, unpacked
 from services.telemetry.metrics import SANDBOX_DEATHS
 
+_AT_ONCE = 1 << 18
+"""Bytes of a message that are read in one call."""
+
 _KEPT_BYTES = 4 << 20
 """So much of the shared memory is kept for the next question; what lies beyond is given back."""
 
@@ -68,6 +71,9 @@ class Worker:
             theirs.close()
             os.close(memory)
         self._socket = ours
+        self.pid = self._process.pid
+        """Its number on this system."""
+
         self.protections = self._begin(config, limits)
 
     def ask(self, question: object, media: Iterable[bytes | memoryview], seconds: float) -> Any:
@@ -122,7 +128,7 @@ class Worker:
         try:
             self._socket.settimeout(seconds)
             self._socket.sendall(packed(message))
-            return unpacked(self._read(length(self._read(4, until)), until))
+            return unpacked(self._heard(until))
         except TimeoutError:
             self.dead = True
             raise Died("time") from None
@@ -130,15 +136,19 @@ class Worker:
             self.dead = True
             raise Died(self._how()) from None
 
-    def _read(self, size: int, until: float) -> bytes:
-        data = bytearray()
-        while len(data) < size:
-            self._socket.settimeout(max(0.001, until - time.monotonic()))
-            more = self._socket.recv(size - len(data))
+    def _heard(self, until: float) -> bytes:
+        """One message; it says nothing unasked, so most come whole at the first look."""
+        data = b""
+        while len(data) < 4 or len(data) < 4 + length(data[:4]):
+            if data:
+                self._socket.settimeout(max(0.001, until - time.monotonic()))
+            more = self._socket.recv(_AT_ONCE)
             if not more:
                 raise ConnectionError
             data += more
-        return bytes(data)
+        if len(data) > 4 + length(data[:4]):
+            raise Nonsense
+        return data[4:]
 
     def _how(self) -> str:
         """Why it has gone silent: the kernel ends it with SIGXCPU when its time is used up."""

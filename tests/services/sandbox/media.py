@@ -15,8 +15,8 @@ def many_chunks() -> bytes:
     return png[:33] + chunk * 2_500_000 + png[33:]
 
 
-def slow_frames() -> tuple[Frame, ...]:
+def slow_frames(count: int = 1_500) -> tuple[Frame, ...]:
     """Pictures whose size lies behind thousands of empty segments each: seconds for the headers."""
     jpeg = encode.jpeg(picture(1))
     long = jpeg[:2] + b"\xff\xfe\x00\x02" * 9_000 + jpeg[2:]
-    return tuple(Frame(at, long) for at in range(1_500))
+    return tuple(Frame(at, long) for at in range(count))

@@ -1,0 +1,182 @@
+"""What does it cost to look into media only where a decoder may die?
+
+    python -m benchmarks.sandbox [--quick]
+
+One machine, one run. First, one process and packs of one encoding: microseconds of the process a
+part, and of the server a pack, to tell what headers promise and to strip metadata; CPU time, not
+that of the clock (/proc/PID/schedstat counts it in nanoseconds). Then appends over gRPC, eight
+connections, 32 KB pictures and the mix of `benchmarks.ingest`: the server as it is, next to one
+that looks into no media at all, run in turn. `cost_share` is what looking takes of the second's
+MB/s, the worse of both; the bar is 0.15.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import uvloop
+
+from benchmarks import media
+from benchmarks._ingest_lanes import Grpc
+from benchmarks._ingest_load import load
+from benchmarks._ingest_messages import Batch, Medium, drawn
+from benchmarks._ingest_servers import PYTHON, rankspace
+from rankspace.media import encode
+from rankspace.media.limits import Limits
+from rankspace.media.sample import Part, Sample
+from services.sandbox.config import SandboxConfig
+from services.sandbox.decoding import Sandbox
+
+CONNECTIONS, WINDOW = 8, 4
+KINDS = ("image", "mix")
+WITHOUT = (PYTHON, "-m", "benchmarks._sandbox_without")
+
+
+@dataclass
+class Costs:
+    """What one pack took."""
+
+    part_us: float
+    """Of the process, a part."""
+
+    pack_us: float
+    """Of the server, a pack."""
+
+
+def packs() -> Mapping[str, Sequence[Part]]:
+    """Sixteen parts of every encoding, or four of a long sound."""
+    photos, waves = media.photos(), media.speech()
+    wave = np.asarray(np.concatenate(waves)[:80_000], np.float32)
+    frames = [np.asarray(photo) for photo in photos[:1]] * 8
+    found = {
+        "jpeg, 32 KB": [Part("image", medium.numbered(at)) for at, medium in _drawn("image", 16)],
+        "wav, 256 KB": [Part("audio", medium.numbered(at)) for at, medium in _drawn("audio", 4)],
+    }
+    for name in ("png", "webp"):
+        found[name] = [Part("image", getattr(encode, name)(photo)) for photo in photos[:16]]
+    for name in ("flac", "mp3", "ogg", "opus"):
+        found[f"{name}, 5 s"] = [Part("audio", getattr(encode, name)(wave))] * 16
+    for name in ("mp4", "webm"):
+        found[f"{name}, 8 frames"] = [Part("video", getattr(encode, name)(frames, 4))] * 16
+    return found
+
+
+def _drawn(kind: str, count: int) -> list[tuple[int, Medium]]:
+    return list(enumerate(drawn(kind)))[:count]
+
+
+def costs(
+    sandbox: Sandbox,
+    ask: Callable[[Sequence[Sample]], object],
+    parts: Sequence[Part],
+    seconds: float,
+) -> Costs:
+    """Ask about the same pack again and again."""
+    samples = [Sample(f"s{at}", (part,)) for at, part in enumerate(parts)]
+    ask(samples)
+    pid = sandbox.processes[0]
+    rounds, until = 0, time.perf_counter() + seconds
+    server, process = time.process_time(), _busy_s(pid)
+    while time.perf_counter() < until:
+        ask(samples)
+        rounds += 1
+    server, process = time.process_time() - server, _busy_s(pid) - process
+    return Costs(1e6 * process / rounds / len(parts), 1e6 * server / rounds)
+
+
+def _busy_s(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
+async def rate(kind: str, folder: Path, program: Sequence[str], seconds: float) -> float:
+    """MB/s that a server takes."""
+    with (
+        tempfile.TemporaryDirectory(dir=folder) as place,
+        rankspace(Path(place), program=program) as server,
+    ):
+        made = partial(Grpc, WINDOW, ours=True)
+        loaded = await load(server, made, CONNECTIONS, Batch(drawn(kind)), "s")
+        tally = await loaded.full(0.5, seconds)
+        await asyncio.gather(*(lane.close() for lane in loaded.lanes))
+    return tally.mb_s
+
+
+async def compared(
+    folder: Path, seconds: float, rounds: int
+) -> dict[str, list[tuple[float, float]]]:
+    """(with, without) of each kind, again and again."""
+    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    ours = (str(Path(PYTHON).with_name("rankspace")),)
+    for at in range(rounds):
+        for kind in KINDS:
+            pair = {}
+            for name, program in (("with", ours), ("without", WITHOUT))[:: 1 if at % 2 else -1]:
+                pair[name] = await rate(kind, folder, program, seconds)
+            found[kind].append((pair["with"], pair["without"]))
+            sys.stderr.write(f"{kind} {pair['with']:.0f} of {pair['without']:.0f} MB/s\n")
+    return found
+
+
+def table(
+    told: Mapping[str, tuple[Costs, Costs]], rates: Mapping[str, Sequence[tuple[float, float]]]
+) -> str:
+    """All rows."""
+    lines = ["| media | tell: process µs a part | server µs a pack | strip: process | server |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: |"]
+    for name, (tell, strip) in told.items():
+        figures = (tell.part_us, tell.pack_us, strip.part_us, strip.pack_us)
+        lines.append(f"| {name} | {' | '.join(f'{figure:.0f}' for figure in figures)} |")
+    lines += [
+        "",
+        "| appends | MB/s | without looking | share of it |",
+        "| --- | ---: | ---: | ---: |",
+    ]
+    for kind, pairs in rates.items():
+        ours, without = (statistics.median(column) for column in zip(*pairs, strict=True))
+        lines.append(f"| {kind} | {ours:.0f} | {without:.0f} | {1 - share(pairs):.2f} |")
+    return "\n".join(lines)
+
+
+def share(pairs: Sequence[tuple[float, float]]) -> float:
+    """What looking takes: the median over the runs."""
+    return 1 - statistics.median(ours / without for ours, without in pairs)
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Measure, print the table, and last one line of JSON."""
+    parser = argparse.ArgumentParser(description="What does looking into media cost?")
+    parser.add_argument("--quick", action="store_true", help="seconds instead of a minute: a smoke")
+    quick = parser.parse_args(words).quick
+    told = {}
+    with Sandbox(SandboxConfig(workers=1), Limits()) as sandbox:
+        for name, parts in packs().items():
+            told[name] = (
+                costs(sandbox, sandbox.check, parts, 0.02 if quick else 0.7),
+                costs(sandbox, sandbox.strip, parts, 0.02 if quick else 0.7),
+            )
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        rates = uvloop.run(compared(Path(folder), 0.3 if quick else 2.5, 1 if quick else 5))
+    print(table(told, rates))
+    tell, strip = told["jpeg, 32 KB"]
+    figures = {
+        "jpeg_part_us": tell.part_us,
+        "jpeg_pack_server_us": tell.pack_us,
+        "jpeg_strip_part_us": strip.part_us,
+        "jpeg_strip_pack_server_us": strip.pack_us,
+        "append_mb_s": min(statistics.median(x for x, _ in pairs) for pairs in rates.values()),
+        "cost_share": max(map(share, rates.values())),
+    }
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

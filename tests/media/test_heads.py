@@ -1,0 +1,99 @@
+"""What the first bytes tell is what the whole tells."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankspace.errors import InvalidInput
+from rankspace.media import audio, encode, image
+from rankspace.media.clip import Probe
+from rankspace.media.heads import HEAD_BYTES, needed, told
+from rankspace.media.limits import Limits
+from rankspace.media.sample import Part
+from tests.media.strip.planted import FILES
+from tests.media.test_decode import GOOD, TONE
+
+LIMITS = Limits()
+SHORT = ("wav", "flac", "png", "jpeg", "webp")
+
+
+def of_head(part: Part, size: int | None = None) -> Probe | None:
+    """What the first bytes tell of a part."""
+    head = Part(
+        part.modality, part.data[: needed(part)], part.encoding, "", part.rate_hz, part.channels
+    )
+    return told(head, len(part.data) if size is None else size, LIMITS)
+
+
+def of_whole(part: Part) -> Probe | None:
+    """What a decoder tells when it opens the file; None: it is refused."""
+    try:
+        return (image if part.modality == "image" else audio).probe(part, LIMITS)
+    except InvalidInput:
+        return None
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_good_file_is_told_by_its_head(name: str) -> None:
+    part = Part(*GOOD[name])
+    assert of_head(part) == of_whole(part) is not None
+
+
+@pytest.mark.parametrize("name", SHORT)
+@given(data=st.data())
+@settings(max_examples=50)
+def test_what_is_told_is_what_the_whole_tells_or_the_whole_is_refused(
+    name: str, data: st.DataObject
+) -> None:
+    modality, whole = GOOD[name]
+    broken = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        broken[data.draw(st.integers(0, min(len(whole) - 1, 200)))] = data.draw(st.integers(0, 255))
+    part = Part(modality, bytes(broken[: data.draw(st.integers(1, len(broken)))]))
+    found = of_head(part) if needed(part) is not None else None
+    if found is not None and (opened := of_whole(part)) is not None:
+        assert found == opened
+
+
+@given(st.integers(1, 2), st.sampled_from(["pcm_s16le", "pcm_f32le"]), st.integers(0, 99))
+def test_raw_sound_is_told_without_a_byte_of_it(channels: int, encoding: str, size: int) -> None:
+    part = Part("audio", bytes(size), encoding, "", 8_000, channels)
+    assert needed(part) == 0
+    assert of_head(part) == of_whole(part)
+
+
+@pytest.mark.parametrize("kind", soundfile.available_subtypes("WAVEX"))
+@pytest.mark.parametrize("form", ["WAV", "WAVEX"])
+def test_every_kind_of_wav_is_told_as_it_is_opened_or_left_to_a_decoder(
+    kind: str, form: str
+) -> None:
+    out = BytesIO()
+    with soundfile.SoundFile(out, "w", 8_000, 2, kind, format=form) as file:
+        file.write(np.stack([TONE, TONE], axis=1))
+    part = Part("audio", out.getvalue())
+    assert of_head(part) in (None, of_whole(part))
+    assert (of_head(part) is None) == kind.endswith("LAW")
+
+
+def test_a_wav_cut_short_and_one_of_open_length_are_known_by_the_length_of_the_whole() -> None:
+    wav = encode.wav(TONE)
+    assert of_head(Part("audio", wav), len(wav) - 1) is None
+    live = encode.wav_header() + encode.pcm_s16le(TONE)
+    assert of_head(Part("audio", live)) == of_whole(Part("audio", live))
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if needed(FILES[name]()) is not None])
+def test_what_comes_before_the_size_is_skipped_or_the_whole_is_asked_for(name: str) -> None:
+    part = FILES[name]()
+    assert of_head(part) in (None, of_whole(part))
+
+
+def test_a_size_beyond_the_first_bytes_is_not_guessed() -> None:
+    jpeg = GOOD["jpeg"][1]
+    late = jpeg[:2] + (b"\xff\xfe\xff\xff" + bytes(65_533)) + jpeg[2:]
+    assert len(late) > HEAD_BYTES
+    assert of_head(Part("image", late)) is None
