@@ -40,9 +40,10 @@ class ProcessesConfig(Config):
     @property
     def number(self) -> int:
         """How many that is here."""
-        if self.processes == "auto":
-            return max(1, len(os.sched_getaffinity(0)) // 2)
-        return self.processes
+        if self.processes != "auto":
+            return self.processes
+        ours = getattr(os, "sched_getaffinity", None)  # Linux only
+        return max(1, (len(ours(0)) if ours else os.cpu_count() or 1) // 2)
 
 
 class ServerConfig(Config):

@@ -253,6 +253,9 @@ class Engine(Streams, Jobs, Models, Answers, Keeper, Protocol):
     async def ready(self) -> None:
         """Return when the store is open; raise what keeps it from opening."""
 
+    def drain(self) -> None:
+        """The server is about to stop: take up nothing that lasts. Calls may still come."""
+
     async def close(self) -> None:
         """Stop jobs at their last checkpoint and close the store. No other call follows."""
 

@@ -96,6 +96,7 @@ async def running(
         finally:
             log.info("draining", grace_s=config.grace_s)
             await signs.enter_graceful_shutdown()
+            engine.drain()
             draining.begin()
             await server.stop(config.grace_s)
             await asyncio.to_thread(ingestion.close)

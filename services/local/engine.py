@@ -70,6 +70,10 @@ class LocalEngine(Ingesting):
         self._leader = Leader(self._store.leases, self._config.lease_s, self._lead, self._rest)
         await self._leader.begin()
 
+    def drain(self) -> None:
+        if hasattr(self, "_leader"):
+            self._leader.drain()
+
     async def close(self) -> None:
         if hasattr(self, "_leader"):
             await self._leader.close()

@@ -41,6 +41,7 @@ class Leader:
         self._won, self._lost = won, lost
         self._name = f"{_here()}:{secrets.token_hex(4)}"
         self._held: Lease | None = None
+        self._drains = False
         self._seen, self._seen_at = Lease(HANDING_OUT), time.monotonic()
         self._task: asyncio.Task[None] | None = None
 
@@ -49,6 +50,10 @@ class Leader:
         await self._step()
         self._task = asyncio.create_task(self._go_on())
         self._task.add_done_callback(_tell_bug)
+
+    def drain(self) -> None:
+        """Take the lease no more: what would begin now would soon be stopped."""
+        self._drains = True
 
     async def close(self) -> None:
         """Stop leading, then let go of the lease."""
@@ -67,7 +72,8 @@ class Leader:
     async def _step(self) -> None:
         try:
             if self._held is None:
-                await self._look()
+                if not self._drains:
+                    await self._look()
             elif not await asyncio.to_thread(self._leases.beat, self._held):
                 self._held = None
                 log.warning("jobs are handed out by another process now")

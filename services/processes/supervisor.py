@@ -81,13 +81,18 @@ class Supervisor:
     async def _work(self) -> None:
         first, *others = self._processes
         await first.start()
-        await asyncio.gather(*(process.start() for process in others))
+        starts = (process.start() for process in others)
+        for failure in await asyncio.gather(*starts, return_exceptions=True):
+            if failure is not None:
+                raise failure
         for process in self._processes:
             process.all_serve()
         if port_file := self._config.gateway.port_file:
             await asyncio.to_thread(_write, port_file, self._address.rpartition(":")[2])
         log.info("serving", address=self._address, processes=len(self._processes))
-        await asyncio.gather(*map(self._keep, self._processes))
+        async with asyncio.TaskGroup() as keeping:
+            for process in self._processes:
+                keeping.create_task(self._keep(process))
 
     async def _keep(self, process: Process) -> None:
         """Start a process again whenever it has ended."""

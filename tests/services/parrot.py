@@ -220,6 +220,9 @@ class ParrotEngine(Ingesting):
     async def holding(self, tenant: str, stream: str) -> Holding:
         return await asyncio.to_thread(self.store.access.holding, tenant, stream)
 
+    def drain(self) -> None:
+        pass
+
     async def ready(self) -> None:
         await self.streams(1, "")
 

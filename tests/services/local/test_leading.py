@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -34,7 +35,7 @@ async def main():
     settings = EngineConfig(poll_s=0.02, lease_s=float(sys.argv[2]))
     await LocalEngine(config, trainer, settings).ready()
     print("ready", flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(100)
 
 asyncio.run(main())
 """
@@ -65,6 +66,20 @@ def another(config: StoreConfig, lease_s: float) -> Iterator[subprocess.Popen[st
         process.communicate()
 
 
+def stop_between_writes(process: subprocess.Popen[str], config: StoreConfig) -> None:
+    """Stop a process where it does not hold SQLite's write lock: else it would hold up all."""
+    other = sqlite3.connect(config.folder / "store.db", timeout=0.5, isolation_level=None)
+    for _ in range(100):
+        process.send_signal(signal.SIGSTOP)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            other.execute("ROLLBACK")
+            break
+        except sqlite3.OperationalError:
+            process.send_signal(signal.SIGCONT)
+    other.close()
+
+
 class Site:
     """An engine in this process, and the trainer behind it."""
 
@@ -87,7 +102,7 @@ async def two(config: StoreConfig) -> AsyncIterator[tuple[Site, Site]]:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not holds():  # noqa: ASYNC110 - threads and processes change it, no event of ours
             await asyncio.sleep(0.02)
 
@@ -144,6 +159,23 @@ async def test_who_is_closed_hands_over_at_once(config: StoreConfig) -> None:
     await second.engine.close()
 
 
+async def test_who_drains_does_not_take_up_what_another_lets_go(config: StoreConfig) -> None:
+    first, second, third = (Site(config, "count", lease_s=0.1) for _ in range(3))
+    for site in (first, second):
+        await site.engine.ready()
+    await first.engine.create_stream("s", {}, "")
+    second.engine.drain()
+    await first.engine.close()
+    job = (await second.engine.create_job(JOB, "")).job_id
+    await asyncio.sleep(0.5)
+    assert (await second.engine.job(job)).state == "queued"
+    await third.engine.ready()
+    assert await ended(second.engine, job) == "succeeded"
+    assert (second.trainer.started, third.trainer.started) == ([], [job])
+    for site in (second, third):
+        await site.engine.close()
+
+
 async def test_who_is_killed_is_replaced_at_once_and_its_job_is_taken_up(
     config: StoreConfig,
 ) -> None:
@@ -171,7 +203,7 @@ async def test_who_was_stopped_is_replaced_and_then_moves_nothing(config: StoreC
         job = (await waits.engine.create_job(JOB, "")).job_id
         await until(lambda: store.catalogue.jobs.get(job).revision >= 3)
         (store.job_folder(job) / "checkpoint.json").write_text("{}")
-        leads.send_signal(signal.SIGSTOP)
+        stop_between_writes(leads, config)
         assert await ended(waits.engine, job) == "succeeded"
         before = store.catalogue.jobs.get(job)
         leads.send_signal(signal.SIGCONT)
