@@ -22,10 +22,14 @@ from tests.postgres import MISSING, Postgres, binaries, running
 from tests.robustness.bugs import BUGS, hunt
 from tests.robustness.campaign import Plan, Report, campaign
 from tests.robustness.cast import CASTS
-from tests.robustness.faults import FAULTS, OF_TWO, POSSIBLE, SHARED
+from tests.robustness.faults import FAULTS, OF_ONE, OF_TWO, POSSIBLE, SHARED
 from tests.robustness.server import TREE
 
 HUNT_S = 120.0
+SHARE = 0.35
+"""Campaigns with two servers on a database."""
+
+ALONE = frozenset({*OF_ONE, "damage", "none"})
 NO_COMPILER = "install a C compiler (cc)"
 
 
@@ -77,18 +81,19 @@ def _campaigns(
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         number = chance.randrange(1 << 31)
-        some = tuple(chance.sample(names, chance.randint(1, len(names))))
+        shared = database if _of_two(names, chance) else None
+        possible = [name for name in names if name in (SHARED if shared else ALONE)]
+        some = tuple(chance.sample(possible, chance.randint(1, len(possible))))
         casts = base.casts or tuple(chance.sample(CASTS, chance.randint(1, len(CASTS))))
         if "usurp" in some and "streams" not in casts:
             casts = ("streams", *casts)
-        shared = database if OF_TWO.intersection(some) else None
         plan = replace(
             base,
             folder=base.folder / str(number),
             seed=number,
             seconds=min(base.seconds, max(1.0, left)),
             casts=casts,
-            faults=tuple(name for name in some if shared is None or name in SHARED),
+            faults=some,
             postgres=shared,
         )
         report = asyncio.run(campaign(plan))
@@ -96,6 +101,13 @@ def _campaigns(
             shutil.rmtree(plan.folder)
         _line(report)
         yield report
+
+
+def _of_two(names: tuple[str, ...], chance: random.Random) -> bool:
+    """Whether two servers shall share a database this time."""
+    if ALONE.isdisjoint(names):
+        return True
+    return not OF_TWO.isdisjoint(names) and chance.random() < SHARE
 
 
 def _hunts(folder: Path) -> int:
