@@ -44,6 +44,9 @@ def lines(result: Result) -> list[dict[str, Any]]:
 
 def test_streams_are_made_shown_closed_and_deleted(site: Site) -> None:
     (made,) = lines(run(site, "streams", "create", "s", "--description", "of us", "--json"))
+    (bare,) = lines(run(site, "streams", "create", "bare", "--strip-metadata", "--json"))
+    assert (made["strip_metadata"], bare["strip_metadata"]) == (False, True)
+    run(site, "streams", "delete", "bare", "--yes")
     assert (made["name"], made["description"]) == ("s", "of us")
     shown = run(site, "streams", "show", "s")
     header, row = shown.stdout.splitlines()

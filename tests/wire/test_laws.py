@@ -111,7 +111,7 @@ streams = st.builds(
     Stream, name=names, description=texts, labels=st.dictionaries(texts, texts, max_size=2),
     created_us=times, finalized=st.booleans(), next_offset=counts, rejected=counts, bytes=counts,
     epoch=counts, digest=hexes, retention=st.builds(Retention, counts, counts), first_kept=counts,
-    kept_bytes=counts,
+    kept_bytes=counts, strip_metadata=st.booleans(),
 )  # fmt: skip
 versions = st.builds(lambda name, number: f"{name}@{number}", names, st.integers(1, 10**17))
 modality_or_mark = st.sampled_from([*MODALITIES, generation.MARK])
