@@ -35,6 +35,11 @@ class Appends:
 
         self.checkpoints = Checkpoints(database)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a sync has failed, so that nothing is stored until the store is opened anew."""
+        return self._database.stopped
+
     def append(
         self,
         stream: str,
@@ -70,6 +75,7 @@ class Appends:
 
         Where that fails nothing more is stored: of what was written before, some may be lost.
         """
+        self._database.refuse_if_stopped()
         try:
             self._blobs.settle([batch.region for batch in batches if batch.region])
         except RankspaceError:

@@ -79,8 +79,7 @@ class Database:
     @contextmanager
     def write(self, synced: bool = True) -> Iterator[Connection]:
         """All of the block or nothing of it; on disk when the block has ended, if `synced`."""
-        if self._stopped:
-            raise Overloaded(_STOPPED, retry_after_s=30.0)
+        self.refuse_if_stopped()
         if not synced and not self._announced:
             with self.write() as connection:
                 marks.announce(connection)
@@ -93,6 +92,7 @@ class Database:
             engine.connect() as connection,
             connection.begin() as transaction,
         ):
+            self.refuse_if_stopped()  # somebody else's sync may have failed meanwhile
             if not synced and not self._sqlite:
                 connection.exec_driver_sql("SET LOCAL synchronous_commit = off")
             marks.mark(connection, synced)
@@ -100,12 +100,22 @@ class Database:
             with faults.committing():
                 transaction.commit()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether no more writes are taken."""
+        return self._stopped
+
     def stop(self) -> None:
         """Take no more writes: a sync has failed, and what was written before it may be lost.
 
         No later sync that succeeds would tell. Opened anew, the store is what is on the disk.
         """
         self._stopped = True
+
+    def refuse_if_stopped(self) -> None:
+        """Raise Overloaded after `stop`."""
+        if self._stopped:
+            raise Overloaded(_STOPPED, retry_after_s=30.0)
 
     @contextmanager
     def _in_turn(self) -> Iterator[None]:

@@ -59,6 +59,10 @@ class Appending(Protocol):
     inline_bytes_max: int
 
     @property
+    def stopped(self) -> bool:
+        """Whether nothing more can be stored."""
+
+    @property
     def checkpoints(self) -> Checkpointing:
         """Of the database that it writes to."""
 
@@ -94,7 +98,7 @@ class Committer:
         self._run = run
         self._queue = Queue(config)
         self._ready = asyncio.Event()
-        self._closed = False
+        self._closed = self._told = False
         self._own = ThreadPoolExecutor(3, "commit")  # to bring, to commit, to checkpoint
         self._task: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
@@ -202,6 +206,7 @@ class Committer:
         done = await self._in_thread(partial(self._log.commit, batches))
         COMMIT_SECONDS.see(time.monotonic() - began)
         COMMIT_GROUP.see(len(group))
+        self._tell_if_stopped()
         bug = done.exception()
         placed = iter([bug] * len(batches) if bug is not None else done.result())
         for waiting, one in zip(group, found, strict=True):
@@ -210,6 +215,14 @@ class Committer:
             _answer(waiting.answer, next(placed) if isinstance(one, Batch) else one)
         if bug is None and (rest := unused(batches, done.result())):
             self._remove(rest)
+
+    def _tell_if_stopped(self) -> None:
+        """Say once what a person has to see to."""
+        if self._log.stopped and not self._told:
+            self._told = True
+            log.error(
+                "the disk failed to sync: nothing more is stored until the server is restarted"
+            )
 
     async def _wait_for_checkpoint(self) -> None:
         """Begin a checkpoint where one is due; where it is overdue wait for it, and for the rest.

@@ -1,15 +1,19 @@
 """Group commit: whatever comes at the same time, each stream is what a list would be."""
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from rankspace.errors import ContentConflict, InvalidInput, NotFound, OffsetGap, Overloaded
 from rankspace.media.sample import Part, Sample
@@ -57,6 +61,7 @@ class Watched:
         self._log = store.log
         self.inline_bytes_max = store.log.inline_bytes_max
         self.checkpoints = store.log.checkpoints
+        self.stopped = False
         self.groups: list[list[Batch]] = []
         self.gate, self.slow = threading.Event(), threading.Event()
         self.gate.set()
@@ -283,3 +288,29 @@ async def test_the_log_of_the_database_is_looked_after(
     log, done = checkpoints.pages(store.config.folder / "store.db")
     assert log - done < 4 + 32
     assert log < 64
+
+
+async def test_a_disk_that_fails_is_said_once_in_the_log_and_to_everybody_who_appends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_handle: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with Store.open(StoreConfig(folder=tmp_path, inline_bytes_max=4)) as failing:
+        failing.log.create("s")
+        pool = ThreadPoolExecutor(2)
+
+        async def run(task: Callable[[], Any]) -> Any:
+            return await asyncio.get_running_loop().run_in_executor(pool, task)
+
+        committer = Committer(failing.log, run, EngineConfig())
+        committer.begin()
+        monkeypatch.setattr(os, "fdatasync", fail)
+        with capture_logs() as said:
+            for number in (0, -1, 0):
+                with pytest.raises(Overloaded, match="started again"):
+                    await committer.append("s", None, [sample(number)], 0, "synced")
+        await committer.close()
+        pool.shutdown()
+        assert [line["log_level"] for line in said] == ["error"]
+        assert failing.log.next_offset("s") == 0
