@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 WORLD = 2
 ROOT = Path(__file__).parents[2]
 
@@ -29,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     ]  # fmt: skip
     try:
         for worker in workers:
-            _, said = worker.communicate(timeout=100)
+            _, said = worker.communicate(timeout=250)
             assert worker.returncode == 0, said
     finally:
         for worker in workers:
@@ -84,6 +85,12 @@ def test_a_shared_step_has_the_gradient_of_the_whole(results: Results) -> None:
     assert first["shared"].shape == first["whole"].shape
     apart = (first["shared"] - first["whole"]).norm() / first["whole"].norm()
     assert apart < 1e-2  # products in sixteen bits round by as much
+
+
+def test_workers_that_were_stopped_go_on_as_if_they_had_not_been(results: Results) -> None:
+    first, *others = [each["resumed"] for each in results]
+    assert same(first["whole"], first["stopped"])
+    assert all(same(first, other) for other in others)
 
 
 def test_what_one_worker_lost_stops_all_with_the_source_and_the_step(results: Results) -> None:

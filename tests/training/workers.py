@@ -17,11 +17,13 @@ from rankspace.errors import Diverged
 from rankspace.model.experts import Experts
 from rankspace.model.readout import Readout
 from rankspace.ranks.vocabulary import END_OF_PART
+from rankspace.store.entries import Wish
 from rankspace.store.tokens import TokenSample
 from rankspace.training.balance import Balance
 from rankspace.training.documents import Documents
 from rankspace.training.job import JobConfig
 from rankspace.training.loop import Feed, Learner
+from rankspace.training.work import REPORT_EVERY, Work
 from tests.model.networks import CONTEXT, born
 from tests.training.corpus import CONFIG, row
 from tests.worlds import KINDS, space
@@ -102,6 +104,24 @@ def gradient(rank: int, world: int) -> Result:
     return {"shared": found[0], "whole": found[1], "weighs": weighed[0]}
 
 
+def resumed(rank: int, world: int, folder: Path) -> Result:
+    """A run that was stopped and went on, and one that nobody stopped."""
+    job = JOB.model_copy(
+        update={"steps": REPORT_EVERY + 2, "preset": "rank_moe", "switches": {"hold": HOLD}}
+    )
+
+    def run(name: str, wish: Wish) -> list[torch.Tensor]:
+        torch.manual_seed(job.seed)
+        work = Work(job, space(), ROWS, [each[:2] for each in ROWS], {})
+        (folder / name).mkdir(exist_ok=True)
+        list(work.train(folder / name, lambda: wish, rank, world))
+        dist.barrier()  # the first has written its checkpoint
+        return [*work.learner.network.state_dict().values(), *work.learner.average.weights]
+
+    run("stopped", "pause")
+    return {"stopped": run("stopped", "run"), "whole": run("whole", "run")}
+
+
 def poisoned(rank: int, world: int) -> Result:
     """In the second step the last worker alone has lost what it knew of sounds."""
     made = learner(JOB)
@@ -133,6 +153,7 @@ def _main(rank: int, world: int, folder: Path) -> None:
         timeout=timedelta(seconds=60),
     )  # fmt: skip
     results = {scene.__name__: scene(rank, world) for scene in SCENES}
+    results["resumed"] = resumed(rank, world, folder)
     torch.save(results, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
