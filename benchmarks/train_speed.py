@@ -104,7 +104,10 @@ def learner(arm: Arm, name: str, native: bool) -> Learner:
     if not isinstance(arm, Ours):
         raise TypeError(f"{name} is no network of ours")
     network = arm.network
-    network.config = network.config.model_copy(update={"native": native})
+    quiet = {"native": native, "dropout": 0.0, "noise": 0.0}
+    network.config = network.config.model_copy(update=quiet)
+    for block in network.layers:
+        block.dropout = 0.0
     preset: Any = arm.spec.preset
     config = JobConfig(
         streams=("stories",), preset=preset, context=CONTEXT, steps=STEPS, learning_rate=1e-3

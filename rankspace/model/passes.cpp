@@ -48,16 +48,29 @@ static inline float largest(num n, const half* l, const T* bias, float scale, fl
     return all;
 }
 
+// Drops a share of what there is, by a hash of its place: the same places whenever it is asked.
+struct Thin {
+    uint32_t seed, limit; float grow;
+    Thin(num seed, float drop) : seed((uint32_t)seed), limit((uint32_t)(drop * 4294967295.0f)), grow(1.0f / (1.0f - drop)) {}
+    inline float operator()(float x, num at) const {
+        uint32_t h = (uint32_t)at * 0x9e3779b9u ^ seed;  // murmur3's finish
+        h = (h ^ (h >> 16)) * 0x85ebca6bu; h = (h ^ (h >> 13)) * 0xc2b2ae35u; h ^= h >> 16;
+        return h < limit ? 0.0f : x * grow;
+    }
+};
+
 extern "C" {
 
-// x' = x + add;  h = w xhat;  said += voice xhat
-void add_norm(num n, num d, const float* x, const half* add, float* out, const float* w, half* h,
-              const float* voice, float* said, num first, float* stat) {
+// x' = x + thinned add;  h = w xhat;  said += voice xhat
+void add_norm(num n, num d, const float* x, const half* add, num seed, float drop, float* out, const float* w,
+              half* h, const float* voice, float* said, num first, float* stat) {
+    const Thin thin(seed, drop);
     for (num i = 0; i < n; i++) {
-        const float* a = x + i * d; float* o = out + i * d; half* hh = h + i * d;
+        const float* a = x + i * d; float* o = out + i * d; half* hh = h + i * d; const half* b = add + i * d;
         float sum = 0, sq = 0;
-        if (add) { const half* b = add + i * d; for (num j = 0; j < d; j++) { float v = a[j] + up(b[j]); o[j] = v; sum += v; } }
-        else for (num j = 0; j < d; j++) { float v = a[j]; o[j] = v; sum += v; }
+        if (!add) for (num j = 0; j < d; j++) { float v = a[j]; o[j] = v; sum += v; }
+        else if (!thin.limit) for (num j = 0; j < d; j++) { float v = a[j] + up(b[j]); o[j] = v; sum += v; }
+        else for (num j = 0; j < d; j++) { float v = a[j] + thin(up(b[j]), i * d + j); o[j] = v; sum += v; }
         float mean = sum / d;
         for (num j = 0; j < d; j++) { float v = o[j] - mean; sq += v * v; }
         float r = 1.0f / sqrtf(sq / d + 1e-5f);
@@ -71,9 +84,10 @@ void add_norm(num n, num d, const float* x, const half* add, float* out, const f
     }
 }
 
-// dx += d xhat / dx (w dh + voice dsaid);  dw, dvoice are added to
-void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, const float* voice,
-               const float* x, const float* stat, float* dx, num first, half* small, float* dw, float* dvoice) {
+// dx += d xhat / dx (w dh + voice dsaid);  dw, dvoice are added to;  small = thinned dx
+void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, const float* voice, const float* x,
+               const float* stat, float* dx, num first, num seed, float drop, half* small, float* dw, float* dvoice) {
+    const Thin thin(seed, drop);
     float g[8192], y[8192];
     for (num i = 0; i < n; i++) {
         float mean = stat[2 * i], r = stat[2 * i + 1], one = 0, two = 0;
@@ -84,8 +98,10 @@ void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, 
         for (num j = 0; j < d; j++) { one += g[j]; two += g[j] * y[j]; }
         one /= d; two /= d;
         float* o = dx + i * d; half* s = small + i * d;
-        if (first) for (num j = 0; j < d; j++) { float v = r * (g[j] - one - y[j] * two); o[j] = v; s[j] = down(v); }
-        else for (num j = 0; j < d; j++) { float v = o[j] + r * (g[j] - one - y[j] * two); o[j] = v; s[j] = down(v); }
+        if (first) for (num j = 0; j < d; j++) o[j] = r * (g[j] - one - y[j] * two);
+        else for (num j = 0; j < d; j++) o[j] += r * (g[j] - one - y[j] * two);
+        if (!thin.limit) for (num j = 0; j < d; j++) s[j] = down(o[j]);
+        else for (num j = 0; j < d; j++) s[j] = down(thin(o[j], i * d + j));
     }
 }
 
@@ -177,19 +193,26 @@ void spread(num b, num t, num h, num k, const half* dy, const half* y, half* out
     }
 }
 
-void gate(num n, num f, const half* in, half* out) {
+// g sigmoid(beta g) v
+void gate(num n, num f, const half* in, const float* beta, half* out) {
     for (num i = 0; i < n; i++) {
         const half* a = in + i * 2 * f; const half* v = a + f; half* o = out + i * f;
-        for (num j = 0; j < f; j++) { float x = up(a[j]); o[j] = down(x / (1.0f + exponential(-x)) * up(v[j])); }
+        for (num j = 0; j < f; j++) {
+            float x = up(a[j]);
+            o[j] = down(x / (1.0f + exponential(-beta[j] * x)) * up(v[j]));
+        }
     }
 }
 
-void gate_back(num n, num f, const half* in, const half* d, half* out) {
+void gate_back(num n, num f, const half* in, const float* beta, const half* d, half* out, float* dbeta) {
     for (num i = 0; i < n; i++) {
-        const half* a = in + i * 2 * f; const half* v = a + f; const half* g = d + i * f; half* o = out + i * 2 * f; half* o2 = o + f;
+        const half* a = in + i * 2 * f; const half* v = a + f; const half* g = d + i * f;
+        half* o = out + i * 2 * f; half* o2 = o + f;
         for (num j = 0; j < f; j++) {
-            float x = up(a[j]), s = 1.0f / (1.0f + exponential(-x)), w = x * s, gg = up(g[j]);
-            o[j] = down(gg * up(v[j]) * (s + w * (1.0f - s))); o2[j] = down(gg * w);
+            float x = up(a[j]), s = 1.0f / (1.0f + exponential(-beta[j] * x)), w = x * s, gg = up(g[j]);
+            float gv = gg * up(v[j]), rest = w * (1.0f - s);
+            o[j] = down(gv * (s + beta[j] * rest)); o2[j] = down(gg * w);
+            dbeta[j] += gv * x * rest;
         }
     }
 }

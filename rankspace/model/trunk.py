@@ -39,7 +39,7 @@ ROW_MAX = 8192
 HEAD_MAX = 1024
 
 NEEDS: dict[str, Any] = {
-    "rotary": True, "gated": True, "query_key_norm": True, "prior": True, "dropout": 0.0,
+    "rotary": True, "gated": True, "query_key_norm": True, "prior": True,
     "norm": "layer", "tied": False, "noise_heads": 0, "length_term": False, "supervise": 0.0,
     "value_residual": False, "first_residual": False, "think": "dense", "gate_beta": "channel",
     "experts": 0,
@@ -48,7 +48,7 @@ NEEDS: dict[str, Any] = {
 
 
 class Weights(NamedTuple):
-    """Of one block, with every beta folded in."""
+    """Of one block; `scale` is beta over the head width, `beta` that of the gates."""
 
     norm1: Tensor
     scale: Tensor
@@ -56,6 +56,7 @@ class Weights(NamedTuple):
     out: Tensor
     norm2: Tensor
     inner: Tensor
+    beta: Tensor
     down: Tensor
 
 
@@ -65,6 +66,12 @@ class Setting:
 
     passes: Passes
     heads: int
+    drop: float
+    """Share of what blocks add that is dropped."""
+
+    seeds: list[int]
+    """Of what is dropped: after attention and after thinking, block by block."""
+
     bias: Float[Tensor, "b t t"]
     """0 or `HIDDEN`, in bfloat16."""
 
@@ -75,6 +82,10 @@ class Setting:
         """B, T, H, K and the pairs that turn."""
         rows, time, pairs = self.cos.shape
         return rows, time, self.heads, width // self.heads, pairs
+
+    def chance(self, layer: int) -> tuple[int, int]:
+        """The seeds of what enters a block, and of what its attention adds."""
+        return self.seeds[2 * layer - 1], self.seeds[2 * layer]
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +126,9 @@ def speak(
     turning = config.head_width // (1 if config.rotary_whole else 2)
     cos, sin = table(inputs.times, turning, config.rotary_bases)[:, :, 0].contiguous().unbind(0)
     bias = torch.full_like(mask[:, 0], HIDDEN, dtype=torch.bfloat16).masked_fill_(mask[:, 0], 0.0)
-    setting = Setting(found, config.heads, bias, cos, sin)
+    drop = config.dropout if network.training else 0.0
+    seeds = torch.randint(1 << 32, (2 * config.depth,)).tolist() if drop else [0] * 2 * config.depth
+    setting = Setting(found, config.heads, drop, seeds, bias, cos, sin)
     voices = network.voices()[:, None] * network.norm.weight
     weights = [weight for each in _weights(network) for weight in each]
     said = _Trunk.apply(setting, x.flatten(0, 1).contiguous(), voices, *weights).view_as(x)
@@ -125,22 +138,23 @@ def speak(
 def _weights(network: Network) -> Iterator[Weights]:
     for block in network.layers:
         attention, think = block.attention, block.feedforward
-        if not isinstance(think, FeedForward) or attention.log_beta is None:
-            raise TypeError("passes are for a dense layer and for heads with a beta")
-        inner, down = think.folded()
+        sharp = think.log_beta if isinstance(think, FeedForward) else None
+        if attention.log_beta is None or sharp is None:
+            raise TypeError("passes are for gates and heads with a beta")
+        inner, down = think.inner.weight, think.out.weight
         scale = attention.log_beta.exp() / network.config.head_width
         yield Weights(
             block.norm1.weight, scale, attention.qkv.weight, attention.out.weight,
-            block.norm2.weight, inner, down,
+            block.norm2.weight, inner, sharp.exp(), down,
         )  # fmt: skip
 
 
-Before = tuple[Tensor | None, Tensor | None, Tensor | None]
-"""The gradient of what is said, the voice of the state before, and where its gradient goes."""
+Before = tuple[Tensor | None, Tensor | None, Tensor | None, int]
+"""The gradient of what is said, the voice of the state before and its gradient; the block."""
 
 
 Said = tuple[Tensor | None, Tensor, int]
-"""The voice of the state that is read, what is said so far, and whether that is nothing yet."""
+"""The voice of the state that is read, what is said so far, and the block."""
 
 
 class _Trunk(torch.autograd.Function):
@@ -150,14 +164,14 @@ class _Trunk(torch.autograd.Function):
             said, add, voice = torch.empty_like(x), None, None
             kept: list[Kept] = []
             for layer in range(len(voices)):
-                one = Weights(*weights[layer * 7 : layer * 7 + 7])
-                found, add = _forward(setting, one, x, add, (voice, said, int(layer == 1)))
+                one = Weights(*weights[layer * 8 : layer * 8 + 8])
+                found, add = _forward(setting, one, x, add, (voice, said, layer))
                 x, voice = found.middle, voices[layer].contiguous()
                 kept.append(found)
             last, stat = torch.empty_like(x), x.new_empty(len(x), 2)
             setting.passes.run(
-                "add_norm", *x.shape, x, add, last, None, None, voice, said,
-                int(len(kept) == 1), stat,
+                "add_norm", *x.shape, x, add, setting.seeds[-1], setting.drop, last, None, None,
+                voice, said, int(len(kept) == 1), stat,
             )  # fmt: skip
         ctx.setting, ctx.kept, ctx.last, ctx.voices = setting, kept, (last, stat), voices
         return said
@@ -171,13 +185,13 @@ class _Trunk(torch.autograd.Function):
             heard, dx = grad.bfloat16().contiguous(), torch.empty_like(last)
             small, dvoices = torch.empty_like(heard), torch.zeros_like(voices)
             setting.passes.run(
-                "norm_back", *last.shape, None, None, heard, voices[-1], last, stat, dx, 1, small,
-                None, dvoices[-1],
+                "norm_back", *last.shape, None, None, heard, voices[-1], last, stat, dx, 1,
+                setting.seeds[-1], setting.drop, small, None, dvoices[-1],
             )  # fmt: skip
             for layer in reversed(range(len(kept))):
-                before: Before = (None, None, None)
+                before: Before = (None, None, None, 0)
                 if layer:
-                    before = (heard, voices[layer - 1], dvoices[layer - 1])
+                    before = (heard, voices[layer - 1], dvoices[layer - 1], layer)
                 told.insert(0, _backward(setting, kept.pop(), dx, small, before))
         return None, dx, dvoices, *(weight for each in told for weight in each)
 
@@ -186,14 +200,18 @@ def _forward(
     setting: Setting, weights: Weights, x: Tensor, add: Tensor | None, told: Said
 ) -> tuple[Kept, Tensor]:
     """A block over the stream x + add; what it adds in turn is yet to be added."""
-    run, (count, width) = setting.passes.run, x.shape
+    run, (count, width), (voice, said, layer) = setting.passes.run, x.shape, told
+    drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
     shape = rows, time, heads, size, _ = setting.shape(width)
-    norm1, scale, qkv, out, norm2, inner, down = (
+    norm1, scale, qkv, out, norm2, inner, beta, down = (
         w.bfloat16() if w.ndim > 1 else w.float().contiguous() for w in weights
     )
     state, stat1, stat2 = torch.empty_like(x), x.new_empty(count, 2), x.new_empty(count, 2)
     seen = x.new_empty(count, width, dtype=torch.bfloat16)
-    run("add_norm", count, width, x, add, state, norm1, seen, *told, stat1)
+    run(
+        "add_norm", count, width, x, add, after_thought, drop, state, norm1, seen, voice, said,
+        int(layer == 1), stat1,
+    )  # fmt: skip
     q, k, v = (seen.new_empty(rows * heads, time, size) for _ in range(3))
     norms = x.new_empty(count, 2 * heads)
     run("heads", *shape, seen @ qkv.T, setting.cos, setting.sin, scale, q, k, v, norms)
@@ -203,13 +221,13 @@ def _forward(
     run("gather", rows, time, heads, size, odds @ v, mixed)
     middle, thought = torch.empty_like(x), torch.empty_like(seen)
     run(
-        "add_norm", count, width, state, mixed @ out.T, middle, norm2, thought, None, None, 0,
-        stat2,
+        "add_norm", count, width, state, mixed @ out.T, after_attention, drop, middle, norm2,
+        thought, None, None, 0, stat2,
     )  # fmt: skip
     gates = thought @ inner.T
     act = gates.new_empty(count, down.shape[1])
-    run("gate", count, down.shape[1], gates, act)
-    cast = Weights(norm1, scale, qkv, out, norm2, inner, down)
+    run("gate", count, down.shape[1], gates, beta, act)
+    cast = Weights(norm1, scale, qkv, out, norm2, inner, beta, down)
     kept = Kept(
         cast, state, seen, stat1, (q, k, v, norms), odds, mixed, middle, thought, stat2, gates, act
     )
@@ -219,25 +237,28 @@ def _forward(
 def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: Before) -> Weights:
     """Gradients of a block's weights; dx, and `small` in bfloat16, move to its input."""
     run, weights, (count, width) = setting.passes.run, kept.weights, dx.shape
+    heard, voice, dvoice, layer = before
+    drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
     ddown, dact = small.T @ kept.act, small @ weights.down
     dgates = torch.empty_like(kept.inner)
-    run("gate_back", count, dact.shape[1], kept.inner, dact, dgates)
+    dbeta = torch.zeros_like(weights.beta)
+    run("gate_back", *dact.shape, kept.inner, weights.beta, dact, dgates, dbeta)
     dinner, dthought = dgates.T @ kept.thought, dgates @ weights.inner
     dnorm2 = torch.zeros_like(weights.norm2)
     run(
         "norm_back", count, width, dthought, weights.norm2, None, None, kept.middle, kept.stat2, dx,
-        0, small, dnorm2, None,
+        0, after_attention, drop, small, dnorm2, None,
     )  # fmt: skip
     dout, dscale = small.T @ kept.mixed, torch.zeros_like(weights.scale)
     dwhole = _attention_back(setting, kept, small @ weights.out, dscale)
     dqkv, dseen = dwhole.T @ kept.seen, dwhole @ weights.qkv
-    dnorm1, (heard, voice, dvoice) = torch.zeros_like(weights.norm1), before
+    dnorm1 = torch.zeros_like(weights.norm1)
     run(
         "norm_back", count, width, dseen, weights.norm1, heard, voice, kept.x, kept.stat1, dx, 0,
-        small, dnorm1, dvoice,
+        after_thought, drop, small, dnorm1, dvoice,
     )  # fmt: skip
     return Weights(
-        dnorm1, dscale, dqkv.float(), dout.float(), dnorm2, dinner.float(), ddown.float()
+        dnorm1, dscale, dqkv.float(), dout.float(), dnorm2, dinner.float(), dbeta, ddown.float()
     )
 
 

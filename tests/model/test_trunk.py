@@ -1,5 +1,6 @@
 """Passes in C++: the same outcome and the same gradients as the plain form, where they are used."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,6 +17,9 @@ from tests.model.networks import SWITCHES, born
 HERE = pytest.mark.skipif(passes() is None, reason="no C++ compiler, or no AVX-512")
 FIT = ["softmax speaks", "last speaks", "whole turns", "feature", "held"]
 """Switches under which passes are still used."""
+
+ELSEWHERE = {"memory", "order", "document", "noise", "lean", "soft_cap", "birth"}
+"""Settings that the blocks know nothing of."""
 
 
 def given_rows(network: Network, seed: int, time: int = 21) -> tuple[Inputs, Tensor]:
@@ -115,11 +119,46 @@ def test_where_passes_do_not_fit_the_plain_form_is_used(name: str) -> None:
     assert fits is None  # nothing learns outside of autocast
     with torch.autocast("cpu", torch.bfloat16):
         fits = trunk.ready(network.config, 8)
-        same = set(SWITCHES[name]) <= {"memory", "order", "lean", "speak", "soft_cap", "birth"}
+        same = set(SWITCHES[name]) <= ELSEWHERE
         assert (fits is not None) == same
         with torch.no_grad():
             assert trunk.ready(network.config, 8) is None
         assert trunk.ready(network.config, trunk.ROW_MAX + 1) is None
+
+
+def thinned(seed: int, drop: float) -> Callable[[Tensor], Tensor]:
+    """What passes drop, by murmur3's finish of each place."""
+
+    def drops(x: Tensor) -> Tensor:
+        h = (torch.arange(x.numel()) * 0x9E3779B9 % 2**32) ^ seed
+        h = (h ^ (h >> 16)) * 0x85EBCA6B % 2**32
+        h = (h ^ (h >> 13)) * 0xC2B2AE35 % 2**32
+        return x * ((h ^ (h >> 16)) >= drop * 2**32).view_as(x) / (1 - drop)
+
+    return drops
+
+
+@HERE
+def test_what_is_dropped_is_the_same_share_forward_and_backward() -> None:
+    network, drop = stirred(0, native=True, dropout=0.25), 0.25
+    inputs, mask = given_rows(network, 0)
+    torch.manual_seed(7)
+    told = learnt(network, inputs, mask, fast=True)
+    torch.manual_seed(7)
+    seeds = torch.randint(1 << 32, (4,)).tolist()
+    kept = float((thinned(seeds[0], drop)(torch.ones(100, 100)) > 0).float().mean())
+    assert kept == pytest.approx(1 - drop, abs=0.02)
+    network.config = network.config.model_copy(update={"native": False})
+    for layer, block in enumerate(network.layers):
+        two = [thinned(seed, drop) for seed in seeds[2 * layer : 2 * layer + 2]] * 2
+        block._drop = lambda x, two=two: two.pop(0)(x)  # type: ignore[method-assign]
+    plain = learnt(network, inputs, mask, fast=True)
+    for block, seed in zip(network.layers, (0, 2), strict=True):
+        two = [thinned(each, drop) for each in seeds[seed : seed + 2]]
+        block._drop = lambda x, two=two: two.pop(0)(x)  # type: ignore[method-assign]
+    truth = learnt(network, inputs, mask, fast=False)
+    for one, other, exactly in zip(told, plain, truth, strict=True):
+        assert off(one, exactly) < 1.5 * off(other, exactly) + 2e-3
 
 
 @HERE
