@@ -7,7 +7,8 @@ part, and of the server a pack, to tell what headers promise and to strip metada
 that of the clock (/proc/PID/schedstat counts it in nanoseconds). Then appends over gRPC, eight
 connections, 32 KB pictures and the mix of `benchmarks.ingest`: the server as it is, next to one
 that looks into no media at all, run in turn. `cost_share` is what looking takes of the second's
-MB/s, the worse of both; the bar is 0.15.
+MB/s, the worse of both; the bar is 0.15. `cpu_share` is what it takes of the first's processor time
+a MB, its processes included: a machine that others use moves it less.
 """
 
 import argparse
@@ -27,7 +28,7 @@ import uvloop
 
 from benchmarks import media
 from benchmarks._ingest_lanes import Grpc
-from benchmarks._ingest_load import load
+from benchmarks._ingest_load import Tally, load
 from benchmarks._ingest_messages import Batch, Medium, drawn
 from benchmarks._ingest_servers import PYTHON, rankspace
 from rankspace.media import encode
@@ -97,8 +98,8 @@ def _busy_s(pid: int) -> float:
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
-async def rate(kind: str, folder: Path, program: Sequence[str], seconds: float) -> float:
-    """MB/s that a server takes."""
+async def taken(kind: str, folder: Path, program: Sequence[str], seconds: float) -> Tally:
+    """What a server takes."""
     with (
         tempfile.TemporaryDirectory(dir=folder) as place,
         rankspace(Path(place), program=program) as server,
@@ -107,7 +108,7 @@ async def rate(kind: str, folder: Path, program: Sequence[str], seconds: float) 
         loaded = await load(server, made, CONNECTIONS, Batch(drawn(kind)), "s")
         tally = await loaded.full(0.5, seconds)
         await asyncio.gather(*(lane.close() for lane in loaded.lanes))
-    return tally.mb_s
+    return tally
 
 
 async def compared(
@@ -120,7 +121,7 @@ async def compared(
         for kind in KINDS:
             pair = {}
             for name, program in (("with", ours), ("without", WITHOUT))[:: 1 if at % 2 else -1]:
-                pair[name] = await rate(kind, folder, program, seconds)
+                pair[name] = await taken(kind, folder, program, seconds)
             found[kind].append((pair["with"], pair["without"]))
             sys.stderr.write(f"{kind} {pair['with']:.0f} of {pair['without']:.0f} MB/s\n")
     return found

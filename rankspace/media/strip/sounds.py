@@ -31,14 +31,14 @@ _TAGS = (b"TAG", _APE, b"LYRICSBEGIN", b"ID3", b"3DI")
 
 def wav(data: bytes) -> bytes:
     """A wav without metadata; a length that was left open is filled in."""
-    kept: dict[bytes, bytes] = {}
-    at = 12
+    kept: dict[bytes, memoryview] = {}
+    view, at = memoryview(data), 12
     for _ in range(_CHUNKS_MAX):
         if at + 8 > len(data):
             break
         name, size = struct.unpack_from("<4sI", data, at)
         open_ended = name == b"data" and size >= _OPEN_ENDED
-        body = data[at + 8 :] if open_ended else data[at + 8 : at + 8 + size]
+        body = view[at + 8 :] if open_ended else view[at + 8 : at + 8 + size]
         if name in (b"fmt ", b"fact", b"data"):
             if name in kept or (len(body) < size and not open_ended):
                 raise Unsafe("is damaged: a chunk comes twice or is cut short")
@@ -48,12 +48,10 @@ def wav(data: bytes) -> bytes:
         raise Unsafe("does not hold one format and then its samples")
     if len(kept[b"fmt "]) > _FORMAT_BYTES_MAX:
         raise Unsafe("has a format of unknown length")
-    chunks = [
-        name + struct.pack("<I", len(body)) + body + bytes(len(body) % 2)
-        for name, body in kept.items()
-    ]
-    whole = b"WAVE" + b"".join(chunks)
-    return b"RIFF" + struct.pack("<I", len(whole)) + whole
+    pieces: list[bytes | memoryview] = [b"WAVE"]
+    for name, body in kept.items():
+        pieces += [name + struct.pack("<I", len(body)), body, bytes(len(body) % 2)]
+    return b"".join([b"RIFF" + struct.pack("<I", sum(map(len, pieces))), *pieces])
 
 
 def flac(data: bytes) -> bytes:
