@@ -70,8 +70,9 @@ class Plan:
     grown: dict[int, float] = field(default_factory=dict)
     """Microseconds a sample, by the size of the stream."""
 
-    late: dict[tuple[str, str], list[servers.Late]] = field(default_factory=dict)
-    """How late our event loop came in each run, by kind and load."""
+    late: dict[tuple[str, str, str], list[servers.Late]] = field(default_factory=dict)
+    """How late our event loop came in each run, and how long it was busy of that, by metric, kind
+    and load."""
 
     bar: str = ""
     """Rows that this bar does not need are left out; empty: none are."""
@@ -122,17 +123,21 @@ async def run(plan: Plan, cell: Cell, server: servers.Server, batches_s: float =
     stream = f"{cell.kind}-{number}-{'paced' if batches_s else 'full'}"
     loaded = await load(server, LANES[cell.contender], cell.connections, batch, stream)
     ours = cell == Cell("rankspace", cell.kind, BAR_CONNECTIONS)
-    before = await asyncio.to_thread(server.late) if ours else None
+    before = await asyncio.to_thread(_late, server) if ours else {}
     try:
         if batches_s:
             return await loaded.paced(batches_s, plan.warm_s, 2 * plan.seconds)
         return await loaded.full(plan.warm_s, plan.seconds)
     finally:
-        if before is not None:
-            late = await asyncio.to_thread(server.late)
-            found = plan.late.setdefault((cell.kind, "half" if batches_s else "full"), [])
-            found.append(late.since(before))
+        after = await asyncio.to_thread(_late, server) if ours else {}
+        for metric, late in after.items():
+            which = metric, cell.kind, "half" if batches_s else "full"
+            plan.late.setdefault(which, []).append(late.since(before[metric]))
         await closed(loaded)
+
+
+def _late(server: servers.Server) -> dict[str, servers.Late]:
+    return {metric: server.late(metric) for metric in (servers.LATE, servers.BUSY)}
 
 
 @contextmanager

@@ -25,13 +25,14 @@ STARTS_WITHIN_S = 60
 TICKS = os.sysconf("SC_CLK_TCK")
 PYTHON = sys.executable
 LATE = "rankspace_event_loop_late_seconds_bucket"
+BUSY = "rankspace_event_loop_busy_seconds_bucket"
 BOUND_S = 0.02
 NOT_INSTALLED = "not installed"
 
 
 @dataclass(frozen=True)
 class Late:
-    """How late an event loop came, in the time that was looked at."""
+    """How late an event loop came, or how long it was busy itself, in the time looked at."""
 
     within: Mapping[float, float]
     """Ticks that came within so many seconds; the last bound is infinite."""
@@ -44,11 +45,6 @@ class Late:
     def over(self) -> float:
         """Ticks that were later than the bound."""
         return self.ticks - self.within[BOUND_S]
-
-    @property
-    def most_s(self) -> float:
-        """The least bound that none was later than."""
-        return next(bound for bound, ticks in self.within.items() if ticks == self.ticks)
 
     def since(self, before: "Late") -> "Late":
         """Without what there was before."""
@@ -78,13 +74,12 @@ class Server:
         own = sum(sum(times[:2]) for times in found)
         return (own + sum(found[0][2:] if found else ())) / TICKS
 
-    def late(self) -> Late:
-        """How late its event loop has come so far."""
+    def late(self, metric: str = LATE) -> Late:
+        """How late its event loop has come so far; with BUSY, what it was busy of that."""
         with urllib.request.urlopen(f"http://{self.metrics}/metrics", timeout=10) as page:
-            lines = [
-                line.decode().rsplit(" ", 1) for line in page if line.startswith(LATE.encode())
-            ]
-        return Late({float(name.split('"')[1]): float(value) for name, value in lines})
+            lines = [line.rsplit(" ", 1) for line in page.read().decode().splitlines()]
+        found = [(name, value) for name, value in lines if name.startswith(metric)]
+        return Late({float(name.split('"')[1]): float(value) for name, value in found})
 
     def memory_mb(self) -> float:
         rows = [_status(pid) for pid in self._tree()]

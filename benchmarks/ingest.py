@@ -18,7 +18,8 @@ commit. `ratio` is of MB/s acknowledged against the echo that answers with small
 by itself stands below the rows: no durable server is faster.
 
 The event loop's lateness is what the server's own metric says, apart for full and for half load:
-what blocks the loop makes it late, and so does whatever else keeps the process from a core.
+what blocks the loop makes it late, and so does whatever else keeps the process from a core. Where
+it was busy itself, it is to blame.
 """
 
 import argparse
@@ -34,7 +35,7 @@ from benchmarks._ingest_growth import growth
 from benchmarks._ingest_load import Tally
 from benchmarks._ingest_messages import BATCHES
 from benchmarks._ingest_plan import BAR_CONNECTIONS, BARS, Cell, Plan, measure, told
-from benchmarks._ingest_servers import Late
+from benchmarks._ingest_servers import BUSY, LATE, Late
 
 BAR_KINDS = ("image", "mix")
 """Where the echo is the measure."""
@@ -105,13 +106,12 @@ def table(plan: Plan) -> str:
     lines += [f"| {name} | {_figures(tally)} |" for name, tally in rows + paced if tally]
     lines += ["", "| samples in the stream | µs a sample |", "| ---: | ---: |"]
     lines += [f"| {size:,} | {cost:.0f} |" for size, cost in plan.grown.items()]
-    lines += ["", "| media | load | event loop late over 20 ms | none over, ms |"]
-    lines += ["| --- | --- | ---: | ---: |"]
-    late = {which: Late.of(runs) for which, runs in sorted(plan.late.items())}
-    lines += [
-        f"| {kind} | {load} | {came.over:.0f} of {came.ticks:.0f} ticks | {1e3 * came.most_s:.0f} |"
-        for (kind, load), came in late.items()
-    ]
+    lines += ["", "| media | load | ticks of the event loop | late over 20 ms | busy over 20 ms |"]
+    lines += ["| --- | --- | ---: | ---: | ---: |"]
+    for metric, kind, load in sorted(plan.late):
+        if metric == LATE:
+            late, busy = (Late.of(plan.late[name, kind, load]) for name in (LATE, BUSY))
+            lines += [f"| {kind} | {load} | {late.ticks:.0f} | {late.over:.0f} | {busy.over:.0f} |"]
     lines += ["", "| KB between two syncs of the disk | MB/s |", "| ---: | ---: |"]
     lines += [f"| {size >> 10:,} | {rate:.0f} |" for size, rate in plan.disk.items()]
     return "\n".join(lines)
@@ -153,8 +153,10 @@ def summary(plan: Plan) -> dict[str, float | None]:
         "ack_p99_ms": waits.p99_ms if waits else None,
         "rss_mb": max((tally.rss_mb for tally in runs), default=None),
         "growth_1e4_1e6": _growth(plan),
-        "late_half": _late(plan, "half"),
-        "late_full": _late(plan, "full"),
+        "late_half": _over(plan, LATE, "half"),
+        "late_full": _over(plan, LATE, "full"),
+        "busy_half": _over(plan, BUSY, "half"),
+        "busy_full": _over(plan, BUSY, "full"),
         "disk_mb_s": max(plan.disk.values(), default=None),
     }
 
@@ -178,10 +180,12 @@ def _beside(plan: Plan, other: str) -> float | None:
     return ours.samples_s / theirs.samples_s if ours and theirs else None
 
 
-def _late(plan: Plan, load: str) -> float | None:
-    """The share of ticks later than 20 ms, of the kind where it is largest."""
-    found = [Late.of(runs) for (_, which), runs in plan.late.items() if which == load]
-    return max((late.over / late.ticks for late in found if late.ticks), default=None)
+def _over(plan: Plan, metric: str, load: str) -> float | None:
+    """The share of ticks over 20 ms, of the kind where it is largest."""
+    runs = [
+        found for (name, _, which), found in plan.late.items() if (name, which) == (metric, load)
+    ]
+    return max((late.over / late.ticks for late in map(Late.of, runs) if late.ticks), default=None)
 
 
 def _growth(plan: Plan) -> float | None:

@@ -1,6 +1,7 @@
 """How late the event loop comes: it asks to be woken every few milliseconds, and looks at a clock.
 
-Whatever blocks the loop, or keeps the process from its core, makes it late for every call alike.
+Whatever blocks the loop, or keeps the process from its core, makes it late for every call alike. To
+tell the two apart, it also looks at how long the loop's own thread has computed meanwhile.
 """
 
 import asyncio
@@ -8,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
-from services.telemetry.metrics import LOOP_MAX, LOOP_SECONDS
+from services.telemetry.metrics import LOOP_BUSY, LOOP_MAX, LOOP_SECONDS
 
 TICK_S = 0.005
 
@@ -28,9 +29,10 @@ async def watched() -> AsyncIterator[None]:
 async def _watch() -> None:
     latest = 0.0
     while True:
-        began = time.monotonic()
+        began, computed = time.monotonic(), time.thread_time()
         await asyncio.sleep(TICK_S)
         late = max(0.0, time.monotonic() - began - TICK_S)
         LOOP_SECONDS.see(late)
+        LOOP_BUSY.see(min(late, time.thread_time() - computed))
         latest = max(latest, late)
         LOOP_MAX.set(latest)

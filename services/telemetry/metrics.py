@@ -140,6 +140,11 @@ JOBS = Gauge("jobs", "Training jobs, of the newest thousand.", ("state",))
 LOOP_SECONDS = Histogram(
     "event_loop_late_seconds", "How late the event loop came to a task.", buckets=WAITS_S
 )
+LOOP_BUSY = Histogram(
+    "event_loop_busy_seconds",
+    "How long the event loop computed while a task waited for it.",
+    buckets=WAITS_S,
+)
 LOOP_MAX = Gauge("event_loop_late_seconds_max", "The latest it came since the server started.")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import pytest
 
@@ -84,15 +85,26 @@ def test_the_lag_is_that_of_the_follower_furthest_behind() -> None:
         assert lag() == (0, 0)
 
 
-async def test_a_loop_that_is_blocked_is_seen_to_be_late() -> None:
+def computes(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
+
+
+@pytest.mark.parametrize(("blocks", "itself"), [(time.sleep, 0), (computes, 1)])
+async def test_a_loop_that_is_blocked_is_seen_to_be_late_and_busy_if_it_computes(
+    blocks: Callable[[float], None], itself: int
+) -> None:
     with metrics.on(tenants_max=1) as registry:
         async with late.watched():
             await asyncio.sleep(0.05)
-            time.sleep(0.1)  # noqa: ASYNC251 - the fault that is looked for
+            blocks(0.15)  # the fault that is looked for
             await asyncio.sleep(0.02)
         found = lines(metrics.written(registry))
-    assert found["rankspace_event_loop_late_seconds_max"] >= 0.09
-    assert found["rankspace_event_loop_late_seconds_count"] >= 3
+    busy = "rankspace_event_loop_busy_seconds"
+    assert found["rankspace_event_loop_late_seconds_max"] >= 0.14
+    assert found["rankspace_event_loop_late_seconds_count"] == found[f"{busy}_count"] >= 3
+    assert found[f"{busy}_count"] - found[f'{busy}_bucket{{le="0.1"}}'] == itself
 
 
 def test_two_servers_after_another_count_each_for_itself() -> None:
