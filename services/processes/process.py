@@ -35,6 +35,9 @@ class Process:
         ours, theirs = socket.socketpair()
         try:
             self._process = await asyncio.to_thread(_spawn, theirs)
+        except OSError as error:
+            ours.close()
+            raise Unreachable(f"no process can be started: {error.strerror}") from error
         finally:
             theirs.close()
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=LINE_BYTES_MAX)

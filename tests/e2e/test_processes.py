@@ -39,13 +39,14 @@ def samples(writer: int, reached: Callable[[int], None]) -> Iterator[Sample]:
     """What a writer sends, slowly enough to be met midway; it tells how far it has come."""
     for number in range(SAMPLES):
         reached(number)
-        yield Sample(f"{writer}-{number}", (Part("text", b"sample %d " % number * 20),))
+        size = 2000 if number % 5 == 0 else 20  # some lie beside their row, some in a file
+        yield Sample(f"{writer}-{number}", (Part("text", b"sample %d " % number * size),))
         time.sleep(0.01)
 
 
 def told(server: Server) -> list[dict[str, object]]:
-    """The log, line by line."""
-    return [json.loads(line) for line in server.log().splitlines()]
+    """The log, line by line; one that is being written is left out."""
+    return [json.loads(line) for line in server.log().rpartition("\n")[0].splitlines()]
 
 
 def test_a_process_that_is_killed_midway_costs_no_sample_and_is_started_again(
@@ -103,7 +104,19 @@ def test_a_drain_ends_every_process_and_leaves_none(server: Server) -> None:
     assert said[-1]["statuses"] == [0, 0]
 
 
-def test_a_supervisor_that_is_killed_takes_its_processes_with_it(server: Server) -> None:
+def test_what_keeps_dying_is_started_again_after_longer_waits_and_ends_with_its_supervisor(
+    server: Server,
+) -> None:
+    def events(name: str) -> list[dict[str, object]]:
+        return [line for line in told(server) if line["event"] == name]
+
+    before = processes(server)
+    os.kill(min(before), signal.SIGKILL)
+    until(lambda: len(events("a process serves again")) == 1)
+    os.kill((processes(server) - before).pop(), signal.SIGKILL)
+    until(lambda: len(events("a process serves again")) == 2)
+    waits = [line["again_s"] for line in events("a process ended")]
+    assert waits == [0.2, 0.4]
     both = processes(server)
     os.kill(server.process_id, signal.SIGKILL)
     until(lambda: not any(map(is_alive, both)))
