@@ -31,7 +31,7 @@ from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 from services.local.config import EngineConfig
 from services.local.queueing import Queue, Waiting
 from services.telemetry import tracing
-from services.telemetry.metrics import COMMIT_GROUP, COMMIT_SECONDS
+from services.telemetry.metrics import COMMIT_GROUP, COMMIT_SECONDS, SETTLE_SECONDS
 
 Samples = Sequence[Sample | Rejected]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
@@ -194,8 +194,12 @@ class Committer:
         found: list[Batch | BaseException] = [
             waiting.batch or _prepared(waiting) for waiting in group
         ]
-        with suppress(RankspaceError):  # nothing is committed then, and that says why
-            self._log.settle([batch for batch in found if isinstance(batch, Batch)])
+        media = [batch for batch in found if isinstance(batch, Batch) and batch.region]
+        if media:
+            began = time.monotonic()
+            with suppress(RankspaceError):  # nothing is committed then, and that says why
+                self._log.settle(media)
+            SETTLE_SECONDS.see(time.monotonic() - began)
         return found
 
     async def _commit(

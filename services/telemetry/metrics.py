@@ -125,6 +125,9 @@ FOLLOWER_LAG = Gauge(
 COMMIT_SECONDS = Histogram(
     "commit_seconds", "A transaction of appends, its fsync included.", buckets=WAITS_S
 )
+SETTLE_SECONDS = Histogram(
+    "settle_seconds", "The large media of a group brought to disk.", buckets=WAITS_S
+)
 COMMIT_GROUP = Histogram("commit_group", "Appends that share a transaction.", buckets=SIZES)
 COMMIT_QUEUE = Gauge("commit_queue", "Appends that wait for a transaction.")
 COMMIT_QUEUE_BYTES = Gauge("commit_queue_bytes", "Media bytes of such appends.")
