@@ -1,8 +1,9 @@
 """The words of AppendSamples: what its messages ask for, and what is answered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
-from rankspace.errors import RankspaceError
+from rankspace.errors import RankspaceError, Unreachable
 from rankspace.store.entries import Appended
 from rankspace.store.growing import Step
 from rankspace.v1 import ingestion_pb2 as pb
@@ -33,6 +34,18 @@ def placed(error: RankspaceError, places: Sequence[tuple[str, str]]) -> Rankspac
     """An error about a medium, as one about the part that names it."""
     place = dict(places).get(error.facts.get("media_id", ""), error.field)
     return type(error)(error.message, place, error.retry_after_s, error.facts)
+
+
+@contextmanager
+def behind_a_batch() -> Iterator[None]:
+    """What fails here fails behind a batch that is stored, and must not be told as its refusal."""
+    try:
+        yield
+    except RankspaceError as error:
+        raise Unreachable(
+            "the batch is stored, and not all that belongs to it; send it again",
+            retry_after_s=error.retry_after_s,
+        ) from error
 
 
 def write_result(

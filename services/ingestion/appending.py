@@ -26,7 +26,7 @@ from services.draining import Draining
 from services.engine import Streams
 from services.errors import problem
 from services.ingestion.admission import Admitted, judge, kept, read
-from services.ingestion.answering import placed, read_steps, write_result
+from services.ingestion.answering import behind_a_batch, placed, read_steps, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
 from services.ingestion.room import Item, Requests, Room, Writer
@@ -234,7 +234,8 @@ class Appending:
             )
         if admitted.refusals and writer.keep_rejects:
             refused = kept(batch, admitted, appended.first)
-            await self._engine.keep_rejects(writer.stream, refused)
+            with behind_a_batch():
+                await self._engine.keep_rejects(writer.stream, refused)
         appends.stored(caller().tenant, appended, admitted.entries, admitted.refusals.values())
         return write_result(appended, batch, admitted)
 
@@ -252,7 +253,8 @@ class Appending:
             admitted = await self._admit(item, grown)
             assert admitted is not None  # noqa: S101 - nothing it names is missing
             response = await self._append(batch, admitted)
-        await self._engine.take_grown(stream, media_ids)
+        with behind_a_batch():
+            await self._engine.take_grown(stream, media_ids)
         return response
 
     async def _grow(self, run: Sequence[Item]) -> list[pb.AppendSamplesResponse]:
