@@ -39,6 +39,9 @@ from services.sandbox.decoding import Sandbox
 
 CONNECTIONS, WINDOW = 8, 4
 KINDS = ("image", "mix")
+Pair = tuple[Tally, Tally]
+"""With looking, and without."""
+
 WITHOUT = (PYTHON, "-m", "benchmarks._sandbox_without")
 
 
@@ -111,11 +114,9 @@ async def taken(kind: str, folder: Path, program: Sequence[str], seconds: float)
     return tally
 
 
-async def compared(
-    folder: Path, seconds: float, rounds: int
-) -> dict[str, list[tuple[float, float]]]:
+async def compared(folder: Path, seconds: float, rounds: int) -> dict[str, list[Pair]]:
     """(with, without) of each kind, again and again."""
-    found: dict[str, list[tuple[float, float]]] = {kind: [] for kind in KINDS}
+    found: dict[str, list[Pair]] = {kind: [] for kind in KINDS}
     ours = (str(Path(PYTHON).with_name("rankspace")),)
     for at in range(rounds):
         for kind in KINDS:
@@ -123,33 +124,43 @@ async def compared(
             for name, program in (("with", ours), ("without", WITHOUT))[:: 1 if at % 2 else -1]:
                 pair[name] = await taken(kind, folder, program, seconds)
             found[kind].append((pair["with"], pair["without"]))
-            sys.stderr.write(f"{kind} {pair['with']:.0f} of {pair['without']:.0f} MB/s\n")
+            both = f"{pair['with'].mb_s:.0f} of {pair['without'].mb_s:.0f}"
+            sys.stderr.write(f"{kind} {both} MB/s\n")
     return found
 
 
-def table(
-    told: Mapping[str, tuple[Costs, Costs]], rates: Mapping[str, Sequence[tuple[float, float]]]
-) -> str:
+def table(told: Mapping[str, tuple[Costs, Costs]], rates: Mapping[str, Sequence[Pair]]) -> str:
     """All rows."""
     lines = ["| media | tell: process µs a part | server µs a pack | strip: process | server |"]
     lines += ["| --- | ---: | ---: | ---: | ---: |"]
     for name, (tell, strip) in told.items():
         figures = (tell.part_us, tell.pack_us, strip.part_us, strip.pack_us)
         lines.append(f"| {name} | {' | '.join(f'{figure:.0f}' for figure in figures)} |")
-    lines += [
-        "",
-        "| appends | MB/s | without looking | share of it |",
-        "| --- | ---: | ---: | ---: |",
-    ]
+    lines += ["", "| appends | MB/s | CPU ms a MB | without looking: MB/s | CPU ms a MB |"]
+    lines += ["| --- | ---: | ---: | ---: | ---: |"]
     for kind, pairs in rates.items():
-        ours, without = (statistics.median(column) for column in zip(*pairs, strict=True))
-        lines.append(f"| {kind} | {ours:.0f} | {without:.0f} | {1 - share(pairs):.2f} |")
+        columns = [runs for column in zip(*pairs, strict=True) for runs in _figures(column)]
+        medians = " | ".join(f"{statistics.median(runs):.1f}" for runs in columns)
+        lines.append(f"| {kind} | {medians} |")
     return "\n".join(lines)
 
 
-def share(pairs: Sequence[tuple[float, float]]) -> float:
-    """What looking takes: the median over the runs."""
-    return 1 - statistics.median(ours / without for ours, without in pairs)
+def _figures(runs: Sequence[Tally]) -> tuple[list[float], list[float]]:
+    return [run.mb_s for run in runs], [_cpu_ms(run) for run in runs]
+
+
+def _cpu_ms(run: Tally) -> float:
+    return 1e3 * run.cpu / run.mb_s
+
+
+def share(pairs: Sequence[Pair]) -> float:
+    """What looking takes of MB/s: the median over the runs."""
+    return 1 - statistics.median(ours.mb_s / without.mb_s for ours, without in pairs)
+
+
+def cpu_share(pairs: Sequence[Pair]) -> float:
+    """What looking takes of processor time."""
+    return 1 - statistics.median(_cpu_ms(without) / _cpu_ms(ours) for ours, without in pairs)
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -173,8 +184,9 @@ def main(words: Sequence[str] | None = None) -> None:
         "jpeg_pack_server_us": tell.pack_us,
         "jpeg_strip_part_us": strip.part_us,
         "jpeg_strip_pack_server_us": strip.pack_us,
-        "append_mb_s": min(statistics.median(x for x, _ in pairs) for pairs in rates.values()),
+        "append_mb_s": min(statistics.median(x.mb_s for x, _ in pairs) for pairs in rates.values()),
         "cost_share": max(map(share, rates.values())),
+        "cpu_share": max(map(cpu_share, rates.values())),
     }
     print(json.dumps(figures))
 
