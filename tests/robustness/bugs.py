@@ -269,6 +269,12 @@ BUGS = (
         "keeping",
     ),
     Bug(
+        "stored told as refused", "a batch is refused whose refused samples could not be kept",
+        "services/ingestion/answering.py",
+        "    except RankspaceError as error:\n        raise Unreachable(",
+        "    except ZeroDivisionError as error:\n        raise Unreachable(", "full", "keeping",
+    ),
+    Bug(
         "rejects lost", "of several refused samples the first is kept",
         "rankspace/store/rejects.py", "for one in refused if one.offset not in there]",
         "for one in refused[:1] if one.offset not in there]", "", "keeping",
