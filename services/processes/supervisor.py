@@ -48,7 +48,8 @@ async def supervise(config: ServerConfig) -> int:
         finally:
             statuses = await supervisor.end()
     log.info("closed", statuses=statuses)
-    return int(any(statuses))
+    # One that was still starting knows no drain: the signal ended it, and it had no calls.
+    return int(any(status not in (0, -signal.SIGTERM) for status in statuses))
 
 
 class Supervisor:
