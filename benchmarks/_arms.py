@@ -48,9 +48,15 @@ class Arm(ABC):
         del stories
         return None
 
-    def fit_shares(self, batches: Iterable[Batch], stories: Stories) -> None:
-        """Fit what is fitted on the stories for tuning, such as weights of interpolation."""
-        del batches, stories
+    def fit_shares(
+        self, batches: Iterable[Batch], stories: Stories, progress: float
+    ) -> float | None:
+        """Fit what is fitted on the stories for tuning, such as weights of interpolation.
+
+        Returns the nats of all their targets after it, where they are known by then.
+        """
+        del batches, stories, progress
+        return None
 
     def facts(self) -> dict[str, float]:
         """Figures of the arm's own."""

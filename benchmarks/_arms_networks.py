@@ -192,9 +192,11 @@ class Ours(Arm):
         z = z if own.ndim == 2 else z[:, 0]
         return torch.logaddexp(memory + F.logsigmoid(z), own + F.logsigmoid(-z))
 
-    def fit_shares(self, batches: Iterable[Batch], stories: Stories) -> None:
+    def fit_shares(
+        self, batches: Iterable[Batch], stories: Stories, progress: float
+    ) -> float | None:
         if self.network.trust.held is None:
-            return
+            return None
         self.network.train(False)
         found = []
         for batch in batches:
@@ -203,8 +205,11 @@ class Ours(Arm):
             mixed, before = self._said(batch.symbols)[0][index], batch.symbols.flatten()[index]
             places = batch.places.flatten()[index].numpy()
             found.append(self._columns(mixed, before, flat[index], places, stories))
-        self.network.trust.held.fit(*gathered(found))
+        known, told = gathered(found)
+        self.network.trust.held.fit(known, told)
         self.network.train()
+        heard = self.network.trust.trusted(known, list(told.T), 0.0 if progress else 1.0)
+        return -float(heard.double().sum())
 
     def _columns(
         self,

@@ -113,8 +113,9 @@ class _Watch:
             average.swap()
         plan, tune = self._plan, self._corpus.tune
         with torch.no_grad(), fast():
-            self._arm.fit_shares(tune.windows(plan.context, plan.rows), tune)
-        bits = bits_per_byte(self._arm, tune, plan, done)
+            nats = self._arm.fit_shares(tune.windows(plan.context, plan.rows), tune, done)
+        known = None if nats is None else nats / math.log(2) / tune.bytes
+        bits = bits_per_byte(self._arm, tune, plan, done) if known is None else known
         self.curve.append((tokens, seconds, bits))
         if bits < self._best[0]:
             self._best = (bits, done, copy.deepcopy(self._arm.model.state_dict()))

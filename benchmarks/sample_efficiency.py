@@ -3,6 +3,7 @@
     python -m benchmarks.sample_efficiency                 # three seeds; hours, but it resumes
     python -m benchmarks.sample_efficiency --stories 10000 --budget 12000000
     python -m benchmarks.sample_efficiency --arms rank,gpt2,kn5 --seeds 1
+    python -m benchmarks.sample_efficiency --told          # the table of what was run so far
     python -m benchmarks.sample_efficiency --quick         # a minute of nearly nothing, to try it
 
 All neural arms have the same count of parameters (within 3 %), symbols, texts in the same order,
@@ -71,7 +72,8 @@ class Table:
     def rate(self, arm: str, rates: Sequence[float]) -> float:
         """The rate that was best on the stories for tuning."""
         told = {rate: found(Job(parent(arm), rate), self.settings) for rate in rates}
-        return min((done["tune_bpb"], rate) for rate, done in told.items() if done)[1]
+        done = [(done["tune_bpb"], rate) for rate, done in told.items() if done]
+        return min(done, default=(0.0, rates[0]))[1]
 
     def measuring(self, rates: Sequence[float]) -> list[Job]:
         """Runs that are reported."""
@@ -173,8 +175,8 @@ def show(table: Table, rates: Sequence[float]) -> None:
     """Print the table, best first."""
     marks = judged(table, rates)
     print(
-        "| arm | bits a byte | ± | parameters | rate | best at tokens | valid trigrams | copied |\n"
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
+        "| arm | bits a byte | ± | seeds | parameters | rate | best at tokens | valid trigrams "
+        "| copied |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"
     )
     lines = []
     for arm in table.arms:
@@ -185,12 +187,12 @@ def show(table: Table, rates: Sequence[float]) -> None:
         valid, copied = marks[arm]
         lines.append((
             bits,
-            f"| {arm} | {bits:.4f} | {wide:.4f} | {first.get('parameters', 0):,} "
+            f"| {arm} | {bits:.4f} | {wide:.4f} | {len(runs)} | {first.get('parameters', 0):,} "
             f"| {first['job']['rate']:g} | {at:,.0f} | {valid:.3f} | {copied} |",
         ))  # fmt: skip
     print("\n".join(line for _, line in sorted(lines)))
     valid, copied = marks["real stories"]
-    print(f"| real held-out stories | | | | | | {valid:.3f} | {copied} |")
+    print(f"| real held-out stories | | | | | | | {valid:.3f} | {copied} |")
 
 
 def options() -> argparse.Namespace:
@@ -208,6 +210,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--rank", default="rank", help="the arm that is reported as rank")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--told", action="store_true", help="run nothing, show what was run")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--one", default="", help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -239,10 +242,13 @@ def main() -> None:
     rates = tuple(map(float, asked.rates.split(","))) if asked.rates else RATES
     rates, seeds = ((1.0,), 1) if asked.quick else (rates, asked.seeds)
     table = Table(chosen(asked.arms), settings, seeds)
-    finish(table.tuning(rates), settings, asked.jobs)
-    finish(table.measuring(rates), settings, asked.jobs)
-    alone = [arm for arm in table.arms if arm in (*GPT2, asked.rank)]
-    finish([Job(arm, timed=True) for arm in alone], settings, 1)
+    if asked.told:
+        table.arms = [arm for arm in table.arms if table.results(arm, rates)]
+    else:
+        finish(table.tuning(rates), settings, asked.jobs)
+        finish(table.measuring(rates), settings, asked.jobs)
+        alone = [arm for arm in table.arms if arm in (*GPT2, asked.rank)]
+        finish([Job(arm, timed=True) for arm in alone], settings, 1)
     show(table, rates)
     print(json.dumps(plain(summary(table, rates, asked.rank))))
 
