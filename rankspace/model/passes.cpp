@@ -1,6 +1,6 @@
 // Passes over activations, each one loop over rows that stay in the nearest cache.
 //
-// trunk.py and cross.py call them and have the formulas; native.py compiles this file. A pass reads
+// trunk.py, cross.py and training/muon.py call them and have the formulas; native.py compiles this file. A pass reads
 // bfloat16 and float32 and sums in float32. Buffers on the stack hold a row: at most 8192 symbols or
 // channels, 1024 of a head, 65536 of an alphabet; the callers see to it.
 //
@@ -232,5 +232,24 @@ void cross(num n, num a, half* logits, const float* bias, float beta, const num*
         whole += w * (mean / sum - told);
     }
     *dbeta += whole / beta;
+}
+
+// Muon before its matrices are made orthogonal: m <- lerp(scale g, m, mu), u = lerp(scale g, m, mu); the square of u
+void nudge(num n, const float* g, float* m, float scale, float mu, half* u, float* square) {
+    double whole = 0;
+    for (num i = 0; i < n; i += 4096) {
+        float sum = 0; num end = i + 4096 < n ? i + 4096 : n;
+        for (num j = i; j < end; j++) {
+            float x = g[j] * scale, v = x + mu * (m[j] - x), w = x + mu * (v - x);
+            m[j] = v; u[j] = down(w); sum += w * w;
+        }
+        whole += sum;
+    }
+    *square = (float)whole;
+}
+
+// and after it: w <- keep w - reach u
+void settle(num n, float* w, const half* u, float keep, float reach) {
+    for (num j = 0; j < n; j++) w[j] = keep * w[j] - reach * up(u[j]);
 }
 }

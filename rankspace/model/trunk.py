@@ -138,14 +138,15 @@ def speak(
 def _weights(network: Network) -> Iterator[Weights]:
     for block in network.layers:
         attention, think = block.attention, block.feedforward
-        sharp = think.log_beta if isinstance(think, FeedForward) else None
-        if attention.log_beta is None or sharp is None:
-            raise TypeError("passes are for gates and heads with a beta")
+        if not isinstance(think, FeedForward) or think.log_beta is None:
+            raise TypeError("passes are for gates with a beta")
+        if attention.log_beta is None:
+            raise TypeError("passes are for heads with a beta")
         inner, down = think.inner.weight, think.out.weight
         scale = attention.log_beta.exp() / network.config.head_width
         yield Weights(
             block.norm1.weight, scale, attention.qkv.weight, attention.out.weight,
-            block.norm2.weight, inner, sharp.exp(), down,
+            block.norm2.weight, inner, think.log_beta.exp(), down,
         )  # fmt: skip
 
 

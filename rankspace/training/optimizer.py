@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from rankspace.errors import Diverged
+from rankspace.model.native import passes
+from rankspace.model.network import Network
 from rankspace.model.presets import Preset
 from rankspace.training.muon import Muon
 
@@ -49,14 +51,17 @@ class Optimizer:
         matrices = dict(inside) if rates[0] else {}
         rest = [w for name, w in network.named_parameters() if name not in matrices]
         self._parameters = list(network.parameters())
+        self._rest = rest
+        self.muon: Muon | None = None
         self.parts: list[torch.optim.Optimizer] = [
             torch.optim.AdamW(rest, lr=rates[1], betas=(0.9, 0.95), weight_decay=0.0, fused=True)
         ]
         self._rates = [rates[1]]
         if matrices:
-            self.parts.append(
-                Muon(matrices.values(), lr=rates[0], momentum=0.95, weight_decay=0.01)
-            )
+            self.muon = Muon(matrices.values(), lr=rates[0], momentum=0.95, weight_decay=0.01)
+            if isinstance(network, Network) and network.config.native:
+                self.muon.passes = passes()
+            self.parts.append(self.muon)
             self._rates.append(rates[0])
 
     def step(self, factor: float) -> float:
@@ -64,7 +69,7 @@ class Optimizer:
 
         Raises Diverged, and moves nothing, if the gradient is no number.
         """
-        norm = nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        norm = self._clip()
         if not norm.isfinite():
             raise Diverged(f"the gradient's norm became {float(norm)}")
         for part, rate in zip(self.parts, self._rates, strict=True):
@@ -73,6 +78,15 @@ class Optimizer:
             part.step()
             part.zero_grad(set_to_none=True)
         return float(norm)
+
+    def _clip(self) -> torch.Tensor:
+        """Scale gradients down to `CLIP`; passes do it to those of matrices as they read them."""
+        if self.muon is None or self.muon.passes is None:
+            return nn.utils.clip_grad_norm_(self._parameters, CLIP)
+        norm = nn.utils.get_total_norm([w.grad for w in self._parameters if w.grad is not None])
+        self.muon.scale = float((CLIP / (norm + 1e-6)).clamp(max=1.0))
+        torch._foreach_mul_([w.grad for w in self._rest if w.grad is not None], self.muon.scale)
+        return norm
 
 
 def factor(step: int, steps: int) -> float:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rankspace.model import trunk
+from rankspace.model.block import Block
 from rankspace.model.native import passes
 from rankspace.model.network import Inputs, Network
 from tests.model.networks import SWITCHES, born
@@ -138,6 +139,15 @@ def thinned(seed: int, drop: float) -> Callable[[Tensor], Tensor]:
     return drops
 
 
+def dropping(block: Block, turns: list[Callable[[Tensor], Tensor]]) -> None:
+    """Let a block drop what these do, one call after the other."""
+
+    def drop(x: Tensor) -> Tensor:
+        return turns.pop(0)(x)
+
+    block._drop = drop  # type: ignore[method-assign]
+
+
 @HERE
 def test_what_is_dropped_is_the_same_share_forward_and_backward() -> None:
     network, drop = stirred(0, native=True, dropout=0.25), 0.25
@@ -150,12 +160,8 @@ def test_what_is_dropped_is_the_same_share_forward_and_backward() -> None:
     assert kept == pytest.approx(1 - drop, abs=0.02)
     network.config = network.config.model_copy(update={"native": False})
     for layer, block in enumerate(network.layers):
-        two = [thinned(seed, drop) for seed in seeds[2 * layer : 2 * layer + 2]] * 2
-        block._drop = lambda x, two=two: two.pop(0)(x)  # type: ignore[method-assign]
+        dropping(block, [thinned(seed, drop) for seed in seeds[2 * layer : 2 * layer + 2]] * 2)
     plain = learnt(network, inputs, mask, fast=True)
-    for block, seed in zip(network.layers, (0, 2), strict=True):
-        two = [thinned(each, drop) for each in seeds[seed : seed + 2]]
-        block._drop = lambda x, two=two: two.pop(0)(x)  # type: ignore[method-assign]
     truth = learnt(network, inputs, mask, fast=False)
     for one, other, exactly in zip(told, plain, truth, strict=True):
         assert off(one, exactly) < 1.5 * off(other, exactly) + 2e-3

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankspace.errors import Diverged
 from rankspace.model.presets import Preset
 from rankspace.training.optimizer import CLIP, DECAY, WARM_UP, Average, Optimizer, factor, shapes
 from tests.model.networks import PRESETS, awake, born
@@ -93,3 +94,32 @@ def test_the_average_is_the_last_weights_at_first_and_slower_later() -> None:
     assert paces[0] == pytest.approx(1)
     assert all(later <= earlier + 1e-5 for earlier, later in pairwise(paces))
     assert paces[-1] == pytest.approx(1 / 4, rel=1e-3)
+
+
+@pytest.mark.parametrize("size", [0.001, 3.0])
+def test_compiled_passes_clip_and_move_as_without_them(size: float) -> None:
+    told = []
+    for native in (False, True):
+        network = born(native=native)
+        optimizer = Optimizer(network, "rank", 1.0)
+        random = torch.Generator().manual_seed(0)
+        for weight in network.parameters():
+            weight.grad = size * torch.randn(weight.shape, generator=random)
+        norm = optimizer.step(1.0)
+        told.append(
+            (norm, torch.cat([weight.detach().flatten() for weight in network.parameters()]))
+        )
+    (norm, weights), (other, others) = told
+    assert other == pytest.approx(norm)
+    assert torch.allclose(weights, others, atol=2e-3)
+
+
+def test_compiled_passes_move_nothing_along_what_is_no_number() -> None:
+    network = born(native=True)
+    optimizer = Optimizer(network, "rank", 1.0)
+    before = [weight.clone() for weight in network.parameters()]
+    for weight in network.parameters():
+        weight.grad = torch.full_like(weight, torch.nan)
+    with pytest.raises(Diverged):
+        optimizer.step(1.0)
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
