@@ -181,20 +181,6 @@ async def test_what_waits_shares_a_commit_and_one_that_is_refused_harms_no_other
     assert store.log.next_offset(name) == 6
 
 
-async def test_the_queue_is_bounded_in_appends_and_in_bytes(store: Store) -> None:
-    name = store.log.create(f"s{next(_numbers)}").name
-    for limits in ({"commit_queue_max": 2}, {"commit_queue_bytes_max": 16}):
-        async with Room(store, commit_wait_s=0.1, **limits) as room:
-            room.log.gate.clear()
-            tasks = [room.append(name, None, [0]) for _ in range(3)]
-            found, _ = await asyncio.wait(tasks, timeout=5, return_when="FIRST_COMPLETED")
-            (refused,) = found
-            assert isinstance(refused.exception(), Overloaded)
-            room.log.gate.set()
-            await asyncio.gather(*(task for task in tasks if task is not refused))
-    assert store.log.next_offset(name) == 4
-
-
 async def test_an_append_that_cannot_be_prepared_or_is_given_up_holds_nobody_up(
     store: Store,
 ) -> None:
@@ -224,22 +210,6 @@ async def test_less_than_synced_is_what_was_asked_for_or_better(store: Store) ->
         room.log.gate.set()
         await first
         assert {(await task).durability for task in together} == {"synced"}
-
-
-async def test_a_transaction_has_so_many_samples_and_a_larger_batch_goes_alone(
-    store: Store,
-) -> None:
-    name = store.log.create(f"s{next(_numbers)}").name
-    async with Room(store, commit_samples_max=4) as room:
-        room.log.gate.clear()
-        tasks = [room.append(name, None, [-1])]
-        await asyncio.sleep(0.1)
-        tasks += [room.append(name, None, [-1] * many) for many in (6, 2, 2, 2)]
-        await asyncio.sleep(0.1)
-        room.log.gate.set()
-        await asyncio.gather(*tasks)
-    groups = [[len(batch.samples) for batch in group] for group in room.log.groups]
-    assert groups == [[1], [6], [2, 2], [2]]
 
 
 async def test_media_of_appends_that_nobody_waits_for_go(store: Store) -> None:
