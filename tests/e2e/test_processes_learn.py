@@ -16,7 +16,7 @@ from tests.e2e.several import connected, leader, processes, until
 from tests.listening import family, listeners
 from tests.services.local.small import JOB, samples
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 ENDLESS = {"steps": 100_000, "patience": 0, "evaluate_every": 5, "checkpoint_every": 1}
 

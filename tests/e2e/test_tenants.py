@@ -17,7 +17,7 @@ from tests.e2e.conftest import Server
 from tests.services.holders import issue
 from tests.services.local.small import JOB, samples
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(300)]
 
 WORD = Target(modality="text", role="word")
 QUESTION = Part("text", b"after 3 comes")
