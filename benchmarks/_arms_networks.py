@@ -27,6 +27,7 @@ from benchmarks._arms_recall import Recall, recalled
 from benchmarks._arms_table import Spec
 from benchmarks._text_data import Batch, Corpus, Stories
 from rankspace.errors import InvalidConfig
+from rankspace.model import trunk
 from rankspace.model.birth import from_statistics
 from rankspace.model.experts import Experts, violation
 from rankspace.model.memory import unsure
@@ -279,10 +280,11 @@ class Ours(Arm):
         times = torch.arange(width).expand(rows, -1)
         inputs = Inputs(symbols, torch.zeros_like(symbols), told, times)
         past = torch.ones(width, width, dtype=torch.bool).tril()[None, None]
-        states = self.network.states(inputs, past.expand(rows, -1, -1, -1))
-        said = [self.network.mix(states)]
-        if self.network.config.supervise and self.network.training:
-            said += [self.network.alone(state) for state in states[:-1]]
+        mask = past.expand(rows, -1, -1, -1)
+        if not (self.network.config.supervise and self.network.training):
+            return [trunk.speak(self.network, inputs, mask).flatten(0, 1)]
+        states = self.network.states(inputs, mask)
+        said = [self.network.mix(states), *map(self.network.alone, states[:-1])]
         return [each.flatten(0, 1) for each in said]
 
     def _logits(

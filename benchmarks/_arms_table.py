@@ -45,7 +45,8 @@ class Spec:
 
 HELD: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
 NOISE: dict[str, Any] = {"noise": 0.1, "dropout": 0.2}
-TEXT = HELD | NOISE
+NATIVE: dict[str, Any] = {"native": True}
+TEXT = HELD | NOISE | NATIVE
 """What `rank` has switched on here: texts are few and read often; what one says it says again."""
 
 
@@ -75,7 +76,7 @@ SPECS: dict[str, Spec] = {
     "rank-beta": _rank(query_key_norm=False),
     "rank-rotary": _rank(rotary=False),
     "rank-coordinate": _rank(rank_buckets=0),
-    "rank-noise": Spec(switches=HELD),
+    "rank-noise": Spec(switches=HELD | NATIVE),
     "rank-order": _rank(order=2),
     "rank-document": _rank(document=False),
     "rank-held": _pairs(),
