@@ -102,14 +102,15 @@ def _busy_s(pid: int) -> float:
 
 
 async def taken(kind: str, folder: Path, program: Sequence[str], seconds: float) -> Tally:
-    """What a server takes."""
+    """What a server takes, once its processes have started."""
+    warm_s = min(2.0, seconds)
     with (
         tempfile.TemporaryDirectory(dir=folder) as place,
         rankspace(Path(place), program=program) as server,
     ):
         made = partial(Grpc, WINDOW, ours=True)
         loaded = await load(server, made, CONNECTIONS, Batch(drawn(kind)), "s")
-        tally = await loaded.full(0.5, seconds)
+        tally = await loaded.full(warm_s, seconds)
         await asyncio.gather(*(lane.close() for lane in loaded.lanes))
     return tally
 

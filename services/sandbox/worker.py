@@ -5,6 +5,7 @@ ends when the other end is closed, when nothing is asked for too long, and at it
 cheap to start another one.
 """
 
+import gc
 import mmap
 import os
 import select
@@ -39,6 +40,8 @@ from services.sandbox.messages import (
 )
 
 _SOCKET, _MEMORY, _ERRORS = 0, 1, 2
+_AT_ONCE = 1 << 18
+"""Bytes of a message that are read in one call."""
 
 Said = tuple[dict[str, Any], list[NDArray[Any]]]
 """What an answer says, and what goes into memory."""
@@ -56,6 +59,7 @@ def main() -> None:
     for used in (_MEMORY, _ERRORS):  # from here on nothing that a decoder prints is heard
         os.dup2(nothing, used)
     os.close(nothing)
+    gc.freeze()  # what is there stays: looking through it again and again finds nothing
     _say({"protections": confine(config.memory_bytes_max, setup["parent"])})
     with memoryview(memory) as media:
         while _asked(config.idle_s):
@@ -143,17 +147,14 @@ def _asked(idle_s: float) -> bool:
 
 
 def _heard() -> Any:
-    return unpacked(_read(length(_read(4))))
-
-
-def _read(size: int) -> bytes:
+    """One message; the server asks nothing more before it is answered."""
     data = b""
-    while len(data) < size:
-        more = os.read(_SOCKET, size - len(data))
+    while len(data) < 4 or len(data) < 4 + length(data[:4]):
+        more = os.read(_SOCKET, _AT_ONCE)
         if not more:  # the server has gone
             sys.exit()
         data += more
-    return data
+    return unpacked(data[4:])
 
 
 def _say(message: object) -> None:
