@@ -1,6 +1,6 @@
 """How fast is a step of training? Ours beside the peers' own code, at equal parameters and batch.
 
-    python -m benchmarks.train_speed            # 3 M and 12 M parameters; minutes
+    python -m benchmarks.train_speed            # 3 M and 12 M parameters; 8 minutes
     python -m benchmarks.train_speed --quick    # seconds, to try it
 
 A step is forward, loss, backward and optimiser, on 16 rows of 256 symbols that are all asked for,
@@ -28,133 +28,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from functools import cache
 
 import numpy as np
 import torch
-from torch import nn
 
 from benchmarks import _peers_text
-from benchmarks._arms import Arm
-from benchmarks._arms_jobs import Job, Settings, built, plain, why_not
-from benchmarks._arms_networks import Ours
+from benchmarks._arms_jobs import plain
+from benchmarks._speed_contenders import (
+    BETWEEN,
+    CONTEXT,
+    OURS,
+    ROWS,
+    SIZES,
+    SYMBOLS,
+    Contender,
+    contenders,
+    corpus_of,
+    flops,
+    of,
+)
 from benchmarks._text_data import Batch, Corpus
-from rankspace.model.network import Inputs, Network
-from rankspace.ranks.coordinate import GRID, buckets
-from rankspace.training import batches
-from rankspace.training.job import JobConfig
-from rankspace.training.loop import Learner
 from rankspace.training.precision import has_bfloat16, keep_freed
 
-CONTEXT = 256
-ROWS = 16
-SYMBOLS = 2048
-SIZES = {"3M": (192, 6), "12M": (384, 6)}
-"""Width and depth; parameters are those of GPT-2 of Hugging Face at them, within 3 %."""
-
-BETWEEN = (256, 6)
-OURS = ("gpt2", "rank", "rank plain", "rank_moe", "prism")
-HALF = 0.5
-"""Share of the training at which a step is timed: the product's memory has fallen silent."""
-
-STEPS = 10_000
 SLOW = 0.67
 """Of the fastest way of a peer: what is slower in the first round is not run again."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Contender:
-    """An arm in one way of running it."""
-
-    name: str
-    arm: Arm
-    bfloat16: bool
-    learner: Learner | None = None
-    """What a job would step with; None for a peer."""
-
-    def step(self, batch: Batch, corpus: Corpus) -> None:
-        """One step of training."""
-        if self.learner is not None:
-            self.learner.step(packed(batch, corpus), int(HALF * STEPS), 1)
-            return
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16):
-            loss = self.arm.loss(batch, corpus.train, HALF)
-        loss.backward()
-        self.arm.step(1e-3, HALF)
-
-
-def packed(batch: Batch, corpus: Corpus) -> batches.Batch:
-    """The rows as a job packs them: one document a row."""
-    rows, width = batch.symbols.shape
-    before = torch.nn.functional.pad(batch.symbols, (1, 0))[:, :-1]
-    ranks = corpus.space.order.rank_table[before.numpy(), batch.symbols.numpy()]
-    told = torch.from_numpy(buckets(ranks.astype(np.int32), GRID).astype(np.int64))
-    times = torch.arange(width).repeat(rows, 1)
-    inputs = Inputs(batch.symbols, torch.zeros_like(times), told, times)
-    past = torch.ones(width, width, dtype=torch.bool).tril().repeat(rows, 1, 1, 1)
-    index = (batch.targets.flatten() >= 0).nonzero()[:, 0]
-    held = (batch.symbols.flatten()[index], batch.targets.flatten()[index])
-    asked = batches.Asked(0, index, *held, torch.ones(len(index)), torch.zeros_like(index))
-    return batches.Batch(inputs, past, (asked,), len(index))
-
-
-def learner(arm: Arm, name: str, native: bool) -> Learner:
-    """What a job would train this network with."""
-    if not isinstance(arm, Ours):
-        raise TypeError(f"{name} is no network of ours")
-    network = arm.network
-    quiet = {"native": native, "dropout": 0.0, "noise": 0.0}
-    network.config = network.config.model_copy(update=quiet)
-    for block in network.layers:
-        block.dropout = 0.0
-    preset: Any = arm.spec.preset
-    config = JobConfig(
-        streams=("stories",), preset=preset, context=CONTEXT, steps=STEPS, learning_rate=1e-3
-    )
-    return Learner(network, arm.readout, config)
-
-
-def corpus_of(symbols: int, length: int) -> Corpus:
-    """Made-up stories of words by Zipf's law, each longer than the context."""
-    random = np.random.default_rng(0)
-    letters = np.array(list("абвгдежзиклмнопрстуфхцчшя"))
-    words = ["".join(random.choice(letters, random.integers(2, 9))) for _ in range(4000)]
-    law = 1 / (np.arange(len(words)) + 2.7)
-    stories = [
-        " ".join(random.choice(words, length, p=law / law.sum())).encode() for _ in range(80)
-    ]
-    return Corpus(stories[:64], stories[64:], symbols)
-
-
-def size_of(width: int, depth: int, symbols: int = SYMBOLS, context: int = CONTEXT) -> int:
-    """Parameters of GPT-2 at a size, its tied table counted once."""
-    block = 12 * width * width + 13 * width
-    return depth * block + (symbols + 4 + context + 2) * width
-
-
-def contenders(
-    names: Sequence[str], settings: Settings, corpus: Corpus, modes: Sequence[str]
-) -> list[Contender]:
-    """Everything that can run here; says of the others why not."""
-    found = []
-    for name in names:
-        if why := why_not(name.split()[0]):
-            print(f"left out {name}: {why}", flush=True)
-        elif name not in _peers_text.PEERS:
-            arm = built(Job(name.split()[0]), settings, corpus)
-            mind = learner(arm, name, "plain" not in name)
-            found.append(Contender(name, arm, has_bfloat16(), mind))
-        else:
-            found += [_peer(name, mode, settings, corpus) for mode in modes]
-    return found
-
-
-def _peer(name: str, mode: str, settings: Settings, corpus: Corpus) -> Contender:
-    arm = built(Job(name), settings, corpus)
-    if "compiled" in mode:
-        arm.model = cast("nn.Module", torch.compile(arm.model))
-    return Contender(f"{name} {mode}", arm, "bfloat16" in mode)
 
 
 def race(
@@ -204,24 +102,6 @@ def peak() -> float:
     return best
 
 
-def flops(arm: Arm, width: int, depth: int, context: int) -> float:
-    """Useful floating point operations a token: 6 N + 6 L D T."""
-    inside = 0.0
-    for name, weight in arm.model.named_parameters():
-        looked_up = any(part in name for part in ("wpe", "pos_emb", "position", "bucket"))
-        if weight.ndim < 2 or looked_up:
-            continue
-        inside += weight.numel() * _share(arm, name)
-    return 6 * inside + 6 * depth * width * context
-
-
-def _share(arm: Arm, name: str) -> float:
-    """How much of a matrix is at work for one token."""
-    if isinstance(arm.model, Network) and ".experts." in name:
-        return min(1.0, arm.model.config.active / arm.model.config.experts)
-    return 1.0
-
-
 def slope(x: Sequence[float], y: Sequence[float]) -> float:
     """The exponent e of y ~ x^e by least squares in logarithms."""
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
@@ -250,13 +130,7 @@ def exponents(corpus: Corpus, rounds: int, sizes: Sequence[tuple[int, int]]) -> 
     }
 
 
-def of(width: int, depth: int) -> Settings:
-    """Settings of a size; no dropout, which costs each its own way."""
-    return Settings(
-        parameters=size_of(width, depth), width=width, depth=depth, context=CONTEXT, dropout=0.0
-    )
-
-
+@cache
 def megabytes(name: str, size: str) -> float:
     """Memory that two steps take beyond what the libraries do, in a process of its own."""
     done = subprocess.run(  # noqa: S603
@@ -293,7 +167,8 @@ def measured(
         speeds = told[each.name]
         middle = float(np.median(speeds))
         mfu = middle * flops(each.arm, width, depth, CONTEXT) / top / 1e9
-        room = megabytes(each.name.split()[0], size) if memory else float("nan")
+        name = each.name.split()[0] if each.learner is None else each.name
+        room = megabytes(name, size) if memory else float("nan")
         rows[each.name] = {"tok_s": middle, "mfu": mfu, "mb": room, "peak_gflops": top}
         print(
             f"| {each.name} | {each.arm.parameters:,} | {middle:,.0f} "
@@ -319,6 +194,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--eager", action="store_true", help="leave out compiled peers")
+    parser.add_argument("--all", action="store_true", help="compile peers in float32 too")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--memory", default="", help=argparse.SUPPRESS)
     asked = parser.parse_args()
@@ -328,8 +204,9 @@ def main() -> None:
         remember(*asked.memory.split(","))
         return
     corpus = corpus_of(SYMBOLS, 800)
-    ways = ["eager"] if asked.eager or asked.quick else ["eager", "compiled"]
-    modes = [f"{way} {kind}" for way in ways for kind in ("float32", "bfloat16")]
+    modes = ["eager float32", "eager bfloat16"]
+    if not (asked.eager or asked.quick):
+        modes += ["compiled bfloat16", *["compiled float32"][: asked.all]]
     names, rounds = (["3M"], 1) if asked.quick else (list(SIZES), asked.rounds)
     sizes = {name: measured(name, corpus, rounds, modes, not asked.quick) for name in names}
     first, last = sizes[names[0]], sizes[names[-1]]

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from benchmarks import train_speed
+from benchmarks import _speed_contenders, train_speed
 from benchmarks._arms_jobs import Settings
 from benchmarks._peers_text import build
 from rankspace.model.network import Network
@@ -17,9 +17,9 @@ SMALL = Settings(
 
 
 def test_operations_are_those_of_the_products_and_of_half_the_context() -> None:
-    corpus = train_speed.corpus_of(300, 60)
+    corpus = _speed_contenders.corpus_of(300, 60)
     for name in ("gpt2", "rank", "rank_moe"):
-        (one,) = train_speed.contenders([name], SMALL, corpus, [])
+        (one,) = _speed_contenders.contenders([name], SMALL, corpus, [])
         assert isinstance(one.arm.model, Network)
         config = one.arm.model.config
         hidden = (
@@ -27,15 +27,15 @@ def test_operations_are_those_of_the_products_and_of_half_the_context() -> None:
         )
         block = 4 * 48 * 48 + 48 * hidden + (48 * config.experts)
         inside = 2 * block + config.vocabulary * 48 + (48 * 48 if config.prior else 0)
-        told = train_speed.flops(one.arm, 48, 2, 32)
+        told = _speed_contenders.flops(one.arm, 48, 2, 32)
         assert told == pytest.approx(6 * inside + 6 * 2 * 48 * 32), name
 
 
 def test_every_symbol_of_a_batch_is_asked_for_and_contenders_take_turns() -> None:
-    corpus = train_speed.corpus_of(300, 60)
+    corpus = _speed_contenders.corpus_of(300, 60)
     batch = corpus.train.draw(0, 0, 4, 32)
     assert batch.asked == 4 * 32
-    found = train_speed.contenders(["gpt2", "rank", "nobody"], SMALL, corpus, [])
+    found = _speed_contenders.contenders(["gpt2", "rank", "nobody"], SMALL, corpus, [])
     assert [each.name for each in found] == ["gpt2", "rank"]
     before = [weight.clone() for weight in found[1].arm.model.parameters()]
     told, peaks = train_speed.race(found, batch, corpus, 2, 1)
@@ -47,6 +47,8 @@ def test_every_symbol_of_a_batch_is_asked_for_and_contenders_take_turns() -> Non
 
 def test_an_exponent_is_a_slope_and_the_best_way_of_a_peer_counts() -> None:
     assert train_speed.slope([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
+    told = {"xt eager float32": [1.0], "xt eager bfloat16": [2.0], "rank": [0.1]}
+    assert [train_speed.slow(name, told) for name in told] == [True, False, False]
     rows = {"hf_gpt2 eager float32": {"tok_s": 2.0}, "xt compiled bfloat16": {"tok_s": 3.0}}
     assert train_speed.best_peer(rows | {"rank": {"tok_s": 9.0}}) == 3.0
     assert json.dumps(rows)
@@ -56,4 +58,4 @@ def test_parameters_of_a_size_are_those_of_the_peer() -> None:
     pytest.importorskip("transformers")
     model = build("hf_gpt2", 304, 32, 0.0, 128, 2)
     counted = sum(weight.numel() for weight in model.parameters())
-    assert counted == train_speed.size_of(128, 2, symbols=300, context=32)
+    assert counted == _speed_contenders.size_of(128, 2, symbols=300, context=32)
