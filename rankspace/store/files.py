@@ -94,6 +94,12 @@ def punch(handle: int, start: int, length: int) -> None:
         _write_rest(handle, memoryview(bytes(min(_CHUNK, stop - at))), at)
 
 
+def forget(handle: int, start: int, length: int) -> None:
+    """Tell the system that what is there, and on the disk, will not be read soon."""
+    if hasattr(os, "posix_fadvise"):  # not on every system
+        os.posix_fadvise(handle, start, length, os.POSIX_FADV_DONTNEED)
+
+
 def has_data(handle: int, start: int, stop: int) -> bool:
     """Whether anything but a hole is in [start, stop)."""
     try:

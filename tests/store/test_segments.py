@@ -207,6 +207,26 @@ def test_bytes_that_cannot_be_written_or_synced_are_told(
     assert blobs.get(region.place(0, 5)) == b"sight"
 
 
+def test_what_has_come_to_the_disk_leaves_the_page_cache_and_is_read_all_the_same(
+    blobs: Segments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left: list[tuple[int, int]] = []
+    real = os.posix_fadvise
+
+    def advise(handle: int, start: int, length: int, how: int) -> None:
+        left.append((start, length))
+        real(handle, start, length, how)
+
+    monkeypatch.setattr(os, "posix_fadvise", advise)
+    regions = [blobs.write([b"x" * 5000]) for _ in range(2)]
+    assert left == []
+    blobs.settle(regions)
+    assert left == [(0, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK)]
+    blobs.settle(regions)  # they are settled
+    assert len(left) == 2
+    assert [blobs.get(region.place(0, 5000)) for region in regions] == [b"x" * 5000] * 2
+
+
 def test_a_segment_that_is_short_is_corrupt_and_an_absent_one_is_not_found(
     blobs: Segments, tmp_path: Path
 ) -> None:
