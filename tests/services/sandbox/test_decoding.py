@@ -20,7 +20,7 @@ from rankspace.media import decode, encode
 from rankspace.media.clip import Clip
 from rankspace.media.limits import Limits
 from rankspace.media.probe import check
-from rankspace.media.sample import MODALITIES, Frame, Modality, Part, Sample
+from rankspace.media.sample import MODALITIES, Frame, Part, Sample
 from rankspace.media.strip.whole import strip
 from services.sandbox.config import SandboxConfig
 from services.sandbox.decoding import Sandbox
@@ -178,46 +178,6 @@ def test_many_threads_ask_at_once_and_each_hears_its_own(sandbox: Sandbox) -> No
     for sent, heard in zip(pictures, found, strict=True):
         assert np.array_equal(np.asarray(heard), sent)
     assert len(processes()) == 1
-
-
-async def test_a_tenant_with_much_that_is_slow_holds_up_no_other() -> None:
-    """Whoever comes last is served after one slow pack or two, not after all of them."""
-    config = SandboxConfig(workers=1, probe_s_max=5)
-    slow = Sample("b", (Part("video", encoding="frames", frames=slow_frames(60)),))
-    ended: list[str] = []
-    others_media: tuple[tuple[str, Modality], ...] = (("ann", "image"), ("bob", "video"))
-
-    async def ask(sandbox: Sandbox, tenant: str, sample: Sample) -> None:
-        assert await sandbox.checked([sample], tenant) == [None]
-        ended.append(tenant)
-
-    with Sandbox(config, LIMITS) as sandbox:
-        await ask(sandbox, "", Sample("a", (Part("image", PNG),)))
-        greedy = [asyncio.create_task(ask(sandbox, "greedy", slow)) for _ in range(8)]
-        await asyncio.sleep(0.05)
-        others = [
-            asyncio.create_task(ask(sandbox, name, Sample("a", (part(kind),))))
-            for name, kind in others_media
-        ]
-        await asyncio.gather(*greedy, *others)
-    assert ended.count("greedy") == 8
-    assert ended.index("ann") <= 3
-    assert ended.index("bob") <= 4
-
-
-async def test_who_gives_up_waiting_takes_no_process_along() -> None:
-    slow = Sample("b", (Part("video", encoding="frames", frames=slow_frames(60)),))
-    fine = Sample("a", (Part("image", PNG),))
-    with Sandbox(SandboxConfig(workers=1), LIMITS) as sandbox:
-        for _ in range(20):
-            waiting = [asyncio.create_task(sandbox.checked([fine], "a")) for _ in range(3)]
-            await asyncio.sleep(0.001)
-            for task in waiting:
-                task.cancel()
-        busy = asyncio.create_task(sandbox.checked([slow], "a"))
-        await asyncio.sleep(0.05)
-        busy.cancel()
-        assert await sandbox.checked([fine], "b") == [None]
 
 
 async def test_text_never_waits_behind_media() -> None:
