@@ -6,6 +6,7 @@ rows, none drops or swaps anything.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, cast
 
 import numpy as np
@@ -59,8 +60,9 @@ class Contender:
         self.arm.step(1e-3, HALF)
 
 
+@cache
 def packed(batch: Batch, corpus: Corpus) -> batches.Batch:
-    """The rows as a job packs them: one document a row."""
+    """The rows as a job packs them, one document a row; made once, as what peers read is."""
     rows, width = batch.symbols.shape
     before = torch.nn.functional.pad(batch.symbols, (1, 0))[:, :-1]
     ranks = corpus.space.order.rank_table[before.numpy(), batch.symbols.numpy()]
