@@ -14,7 +14,7 @@ Integers are in the machine's order. Source: sqlite.org/walformat.html#the_wal_i
 import struct
 from pathlib import Path
 
-from rankspace.store import files
+from rankspace.store import beside
 from rankspace.store.database import Database
 
 DUE_PAGES = 1024
@@ -58,10 +58,7 @@ class Checkpoints:
 
 
 def pages(database: Path) -> tuple[int, int]:
-    """Pages in the log, and how many of them are in the database."""
-    try:
-        head = files.read_at(database.with_name(database.name + "-shm"), _AT, _NUMBERS.size)
-    except FileNotFoundError:
-        return 0, 0
+    """Pages in the log, and how many of them are in the database; this process has it open."""
+    head = beside.index(database, _AT, _NUMBERS.size)
     log, done = _NUMBERS.unpack(head) if len(head) == _NUMBERS.size else (0, 0)
     return log, done

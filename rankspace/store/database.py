@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
-from rankspace.store import faults, marks, recovery, schema, turns
+from rankspace.store import beside, faults, marks, recovery, schema, turns
 from rankspace.store.config import StoreConfig
 from rankspace.store.connections import file_of, open_engine
 
@@ -40,7 +40,7 @@ class Database:
     """Short transactions on a pool of connections; safe to use from any number of threads."""
 
     def __init__(self, config: StoreConfig) -> None:
-        self._stopped = False
+        self._stopped = self._closed = False
         self._announced = False
         self._busy_s = config.busy_s
         self._turn: SimpleQueue[None] = SimpleQueue()
@@ -49,17 +49,20 @@ class Database:
         self.file = file_of(self._engine)
         """Where SQLite keeps it."""
 
-        if self.file is not None and not config.cut_damaged_log:
-            recovery.check_log(self.file)
-            self._settle(self.file)
         self._sqlite = self._engine.dialect.name == "sqlite"
         repeatable = {} if self._sqlite else {"isolation_level": "REPEATABLE READ"}
         self._reader = self._engine.execution_options(**repeatable)
         self._writer = self._engine.execution_options(**{turns.WRITE: True})
         lazy = open_engine(config, "NORMAL") if self._sqlite else self._engine
         self._lazy = lazy.execution_options(**{turns.WRITE: True})
+        if self.file is not None:
+            with beside.opening(self.file) as alone:
+                if alone and not config.cut_damaged_log:
+                    recovery.check_log(self.file)
         ready = False
         try:
+            if self.file is not None and not config.cut_damaged_log:
+                self._settle(self.file)
             with self.alone() as connection:
                 _check_fsync(connection)
                 schema.metadata.create_all(connection, [schema.facts])
@@ -196,6 +199,9 @@ class Database:
         """Give all connections back."""
         self._engine.dispose()
         self._lazy.dispose()
+        if self.file is not None and not self._closed:
+            beside.closed(self.file)
+        self._closed = True
 
 
 def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
