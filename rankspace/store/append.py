@@ -11,10 +11,9 @@ anew. What a group has appended counts for the batches after it in the same grou
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.sql import bindparam
 
 from rankspace.errors import (
     ContentConflict,
@@ -26,102 +25,46 @@ from rankspace.errors import (
     RankspaceError,
     StreamFinalized,
 )
-from rankspace.media.sample import Sample
 from rankspace.store import content
 from rankspace.store.blobs import Region
-from rankspace.store.content import Pile
-from rankspace.store.database import insert_many, now_us
-from rankspace.store.entries import Appended, Durability, Outcome, Rejected
+from rankspace.store.database import now_us
+from rankspace.store.drafts import Batch, Prepared
+from rankspace.store.entries import Appended, Outcome
 from rankspace.store.marks import touch
+from rankspace.store.rows import insert_many, locked, update_many
 from rankspace.store.schema import records, regions, streams
 
-
-class Prepared(NamedTuple):
-    """A sample, ready to become a row: the columns after the time at which it was stored."""
-
-    hash: bytes
-    sample_id: str
-    event_time_us: int
-    size: int
-    """Media bytes, as sent."""
-
-    reason: str | None = None
-    message: str | None = None
-    labels: str | None = None
-    parts: str | None = None
-    payload: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What somebody wants appended, ready to become rows."""
-
-    stream: str
-    offset: int | None
-    samples: Sequence[Prepared]
-    epoch: int = 0
-    durability: Durability = "synced"
-    region: Region | None = None
-    """Where its large media are already."""
-
-    @property
-    def size(self) -> int:
-        """Media bytes."""
-        return sum(new.size for new in self.samples)
+_HEAD = (
+    "digest", "name", "id", "next_offset", "rejected", "bytes", "kept_bytes", "epoch", "finalized",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
 class _Head:
-    """A stream as the transaction finds it, and as the batches so far would leave it."""
+    """A stream as the batches so far would leave it."""
 
-    row: Row[Any]
-    epoch: int
     digest: bytes
+    name: str
+    id: int
+    stored: int
+    """Where the samples end that are in the database."""
+
     rejected: int
     size: int
     kept: int
+    epoch: int
+    finalized: int
+    """Not 0: no more samples are taken."""
+
     added: list[Prepared] = field(default_factory=list)
     regions: list[tuple[Region, int]] = field(default_factory=list)
     """Each with the last offset whose media it holds."""
 
+    changed: bool = False
+
     @property
     def next(self) -> int:
-        return self.row.next_offset + len(self.added)
-
-
-def prepare(samples: Sequence[Sample | Rejected], inline_bytes_max: int, pile: Pile) -> "Drafts":
-    """Hash samples and lay them out; this is what takes long, and it needs no database."""
-    return [_prepare(sample, inline_bytes_max, pile) for sample in samples]
-
-
-def placed(drafts: "Drafts", region: Region | None) -> list[Prepared]:
-    """The same, now that it is known where their large media are."""
-    return [
-        row if packed is None else row._replace(parts=packed.parts(region))
-        for row, packed in drafts
-    ]
-
-
-Drafts = list[tuple[Prepared, content.Packed | None]]
-"""Samples, and the places of those that have large media."""
-
-
-def _prepare(
-    sample: Sample | Rejected, inline_bytes_max: int, pile: Pile
-) -> tuple[Prepared, content.Packed | None]:
-    if "\0" in sample.sample_id:
-        raise InvalidInput("a sample id holds no NUL", "sample_id")
-    found = content.digest(sample)
-    if isinstance(sample, Rejected):
-        return Prepared(found, sample.sample_id, 0, 0, sample.reason, sample.message), None
-    before = pile.size
-    packed = content.pack(sample, inline_bytes_max, pile)
-    there = pile.size == before
-    row = Prepared(
-        found, sample.sample_id, sample.event_time_us, content.media_bytes(sample), None, None,
-        content.labels_json(sample.labels), packed.parts() if there else None, packed.payload,
-    )  # fmt: skip
-    return row, None if there else packed
+        return self.stored + len(self.added)
 
 
 def stream_row(connection: Connection, name: str, lock: bool = False) -> Row[Any]:
@@ -166,11 +109,9 @@ def compare_and_append(connection: Connection, batches: Sequence[Batch]) -> list
 
 def _lock(connection: Connection, names: set[str]) -> dict[str, _Head]:
     query = select(streams).where(streams.c.name.in_(sorted(names)), ~streams.c.deleted)
-    rows = connection.execute(query.order_by(streams.c.id).with_for_update())
-    return {
-        row.name: _Head(row, row.epoch, row.digest, row.rejected, row.bytes, row.kept_bytes)
-        for row in rows
-    }
+    columns = [streams.c[name] for name in _HEAD]
+    rows = locked(connection, query.order_by(streams.c.id), columns)
+    return {row[1]: _Head(*row) for row in rows}
 
 
 def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended:
@@ -190,7 +131,7 @@ def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended
     there = min(head.next - first, len(batch.samples))
     _compare(connection, head, first, batch.samples[:there])
     new = batch.samples[there:]
-    if new and head.row.finalized:
+    if new and head.finalized:
         raise StreamFinalized(
             f"stream {batch.stream} is finalized and takes no more samples", "stream"
         )
@@ -202,14 +143,14 @@ def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended
 
 def _compare(connection: Connection, head: _Head, first: int, sent: Sequence[Prepared]) -> None:
     """Refuse other content where there is content already."""
-    stored = max(0, min(head.row.next_offset - first, len(sent)))
+    stored = max(0, min(head.stored - first, len(sent)))
     found = _hashes(connection, head, first, stored) if stored else []
-    begun = first + stored - head.row.next_offset
+    begun = first + stored - head.stored
     found += [new.hash for new in head.added[begun : begun + len(sent) - stored]]
     for at, (there, new) in enumerate(zip(found, sent, strict=True)):
         if there != new.hash:
             raise ContentConflict(
-                f"offset {first + at} of stream {head.row.name} holds other content "
+                f"offset {first + at} of stream {head.name} holds other content "
                 f"({there.hex()}, not {new.hash.hex()}); append new samples at offset {head.next}",
                 "offset",
                 facts={
@@ -220,16 +161,17 @@ def _compare(connection: Connection, head: _Head, first: int, sent: Sequence[Pre
 
 
 def _hashes(connection: Connection, head: _Head, first: int, count: int) -> list[bytes]:
-    where = records.c.stream_id == head.row.id, records.c.offset.between(first, first + count - 1)
+    where = records.c.stream_id == head.id, records.c.offset.between(first, first + count - 1)
     query = select(records.c.offset, records.c.hash).where(*where).order_by(records.c.offset)
     rows = connection.execute(query).all()
     if [row.offset for row in rows] != list(range(first, first + count)):
-        raise Corrupt(f"stream {head.row.name} has lost records from offset {first} on")
+        raise Corrupt(f"stream {head.name} has lost records from offset {first} on")
     return [row.hash for row in rows]
 
 
 def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
     """Bring a stream's figures up to date."""
+    head.changed = head.changed or bool(new) or epoch != head.epoch
     head.epoch = epoch
     head.added.extend(new)
     for one in new:
@@ -241,44 +183,26 @@ def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
 
 def _write(connection: Connection, heads: Iterable[_Head]) -> bool:
     """Add the records of all batches that were taken; whether there was anything to write."""
-    changed = [head for head in heads if head.added or head.epoch != head.row.epoch]
+    changed = [head for head in heads if head.changed]
     now = now_us()
     rows = [
-        (head.row.id, offset, now, *new)
+        (head.id, offset, now, *new)
         for head in changed
-        for offset, new in enumerate(head.added, head.row.next_offset)
+        for offset, new in enumerate(head.added, head.stored)
     ]
     insert_many(connection, records, rows)
     named = [
-        (region.name, region.start, region.length, head.row.id, last)
+        (region.name, region.start, region.length, head.id, last)
         for head in changed
         for region, last in head.regions
     ]
     insert_many(connection, regions, named)
-    if changed:
-        connection.execute(_ADVANCE, [_figures(head) for head in changed])
+    update_many(connection, streams, _FIGURES, [_figures(head) for head in changed])
     return bool(changed)
 
 
-_ADVANCE = (
-    update(streams)
-    .where(streams.c.id == bindparam("stream"))
-    .values(
-        {
-            name: bindparam(f"new_{name}")
-            for name in ("next_offset", "rejected", "bytes", "kept_bytes", "epoch", "digest")
-        }
-    )
-)
+_FIGURES = ("id", "next_offset", "rejected", "bytes", "kept_bytes", "epoch", "digest")
 
 
-def _figures(head: _Head) -> dict[str, Any]:
-    return {
-        "stream": head.row.id,
-        "new_next_offset": head.next,
-        "new_rejected": head.rejected,
-        "new_bytes": head.size,
-        "new_kept_bytes": head.kept,
-        "new_epoch": head.epoch,
-        "new_digest": head.digest,
-    }
+def _figures(head: _Head) -> tuple[Any, ...]:
+    return head.id, head.next, head.rejected, head.size, head.kept, head.epoch, head.digest

@@ -1,12 +1,13 @@
 """Appends, from samples to what became of them; the part of the log that is to be fast.
 
-    prepare      samples are hashed and laid out, large media written        many threads at once
-    settle       the media of many batches come to disk                      one thread
+    draft        samples are hashed and laid out, a sample a step            anywhere
+    write        the large media of many batches are written                 any thread
+    settle       they come to disk                                           one thread
     commit       their rows are compared, inserted and committed together    one thread
     discard      media that no row names go                                  whenever
 
-`settle` may run for the next batches while those before them are committed. `append_all` does what
-is left to do after `prepare`, and `append` all of it.
+`write` and `settle` may run for the next batches while those before them are committed.
+`append_all` does what is left to do after `draft`, and `append` all of it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,13 +15,13 @@ from contextlib import suppress
 
 from sqlalchemy.exc import DBAPIError
 
-from rankspace.errors import InvalidInput, Overloaded, RankspaceError, Unreachable
+from rankspace.errors import Overloaded, RankspaceError, Unreachable
 from rankspace.media.sample import Sample
-from rankspace.store.append import Batch, compare_and_append, placed, prepare
+from rankspace.store.append import compare_and_append
 from rankspace.store.blobs import Blobs
 from rankspace.store.checkpoints import Checkpoints
-from rankspace.store.content import Pile
 from rankspace.store.database import Database
+from rankspace.store.drafts import Batch, Draft
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 
 
@@ -32,6 +33,9 @@ class Appends:
         self._blobs = blobs
         self.inline_bytes_max = inline_bytes_max
         """Samples with no more media than this need no file."""
+
+        self.writes_ahead = blobs.slow
+        """Whether large media are best written before it is their turn to be committed."""
 
         self.checkpoints = Checkpoints(database)
 
@@ -49,26 +53,28 @@ class Appends:
         durability: Durability = "synced",
     ) -> Appended:
         """Append samples at an offset, or at the end (None: then a retry appends twice)."""
-        (outcome,) = self.append_all([self.prepare(stream, offset, samples, epoch, durability)])
+        draft = self.draft(stream, offset, samples, epoch, durability)
+        (outcome,) = self.append_all([draft.batch()])
         if isinstance(outcome, RankspaceError):
             raise outcome
         return outcome
 
-    def prepare(
+    def draft(
         self,
         stream: str,
         offset: int | None,
         samples: Sequence[Sample | Rejected],
         epoch: int = 0,
         durability: Durability = "synced",
-    ) -> Batch:
-        """What `append_all` takes: the samples hashed and laid out, which is most of the work."""
-        if not samples:
-            raise InvalidInput("a batch holds at least one sample", "samples")
-        pile = Pile()
-        drafts = prepare(samples, self.inline_bytes_max, pile)
-        region = self._blobs.write(pile.pieces) if pile.pieces else None
-        return Batch(stream, offset, placed(drafts, region), epoch, durability, region)
+    ) -> Draft:
+        """What becomes a batch for `append_all`, step by step."""
+        return Draft(samples, self.inline_bytes_max, (stream, offset, epoch, durability))
+
+    def write(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Write the large media of batches; before `settle` a crash may lose them."""
+        large = [batch for batch in batches if batch.pieces]
+        regions = iter(self._blobs.write_all([batch.pieces for batch in large]) if large else ())
+        return [batch.written(next(regions)) if batch.pieces else batch for batch in batches]
 
     def settle(self, batches: Iterable[Batch]) -> None:
         """Bring the media of batches to disk, ahead of their commit.
@@ -84,6 +90,7 @@ class Appends:
 
     def append_all(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
         """Append batches in their order with one commit: where each went, or why it did not."""
+        batches = self.write(batches)
         outcomes = self.commit(batches)
         self.discard(unused(batches, outcomes))
         return outcomes

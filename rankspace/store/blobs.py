@@ -40,8 +40,14 @@ Used = Callable[[Sequence[str]], Collection[Region]]
 class Blobs(Protocol):
     """Safe to use from any number of threads and processes."""
 
-    def write(self, pieces: Sequence[bytes]) -> Region:
-        """Write the pieces one after the other; before `settle` a crash may lose them."""
+    slow: bool
+    """Whether a write takes far longer than a commit of rows does."""
+
+    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+        """Write the pieces of each pile one after the other, each pile into a region of its own.
+
+        Before `settle` a crash may lose them. After an error none of them is there.
+        """
 
     def settle(self, regions: Collection[Region]) -> None:
         """Bring regions to where no crash loses them. After an error nothing may name them."""

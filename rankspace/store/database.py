@@ -14,14 +14,12 @@ both write the same log in order. On PostgreSQL it is synchronous_commit = off.
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
-from sqlalchemy import Connection, Table, insert, select
+from sqlalchemy import Connection, insert, select
 
 from rankspace.errors import InvalidConfig, InvalidInput, Overloaded, RankspaceError
 from rankspace.store import beside, faults, marks, recovery, schema, turns
@@ -32,7 +30,6 @@ _STOPPED = (
     "the disk of the store failed to keep what was written; "
     "nothing more is stored until the server is started again"
 )
-_TOGETHER = 64  # rows of one statement
 _ALONE = 7_265_551  # the advisory lock of this program, any number
 
 
@@ -202,29 +199,6 @@ class Database:
         if self.file is not None and not self._closed:
             beside.closed(self.file)
         self._closed = True
-
-
-def insert_many(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows whose values are in the order of the columns, JSON as text.
-
-    It goes to the driver directly: for wide rows that is several times faster. SQLite's takes many
-    rows in one statement, for it gives other threads a turn at every one.
-    """
-    if not rows:
-        return
-    columns = len(table.columns)
-    names = ", ".join(f'"{column.name}"' for column in table.columns)
-    sqlite = connection.dialect.name == "sqlite"
-    marks = ", ".join(["?" if sqlite else "%s"] * columns)
-    sql = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - our own names
-    whole = len(rows) - len(rows) % _TOGETHER if sqlite else 0
-    if whole:
-        many = sql + f", ({marks})" * (_TOGETHER - 1)
-        for at in range(0, whole, _TOGETHER):
-            values = tuple(chain.from_iterable(rows[at : at + _TOGETHER]))
-            connection.exec_driver_sql(many, values)
-    if whole < len(rows):
-        connection.exec_driver_sql(sql, list(rows[whole:]))
 
 
 def now_us() -> int:

@@ -19,8 +19,9 @@ from rankspace.store import files
 from rankspace.store.blobs import Blobs
 from rankspace.store.bucket import Bucket
 from rankspace.store.config import StoreConfig
-from rankspace.store.database import Database, insert_many
+from rankspace.store.database import Database
 from rankspace.store.objects import Objects
+from rankspace.store.rows import insert_many
 from rankspace.store.schema import facts
 from rankspace.store.segments import Segments
 

@@ -31,6 +31,8 @@ _MARK = "store"
 class Objects:
     """The objects of one store; safe to use from any number of threads and processes."""
 
+    slow = True
+
     def __init__(self, bucket: Bucket, identity: str) -> None:
         self._bucket = bucket
         self._folder = f"{identity}/"
@@ -51,11 +53,16 @@ class Objects:
                 "store.blobs",
             )
 
-    def write(self, pieces: Sequence[bytes]) -> Region:
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        region = Region(secrets.token_hex(16), 0, len(data))
-        self._bucket.put(self._folder + region.name, data)
-        return region
+    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+        regions: list[Region] = []
+        written = False
+        try:
+            regions.extend(map(self._write, piles))  # those before an error are there then
+            written = True
+        finally:
+            if not written:
+                self.free(regions)
+        return regions
 
     def settle(self, regions: Collection[Region]) -> None:
         pass  # what was put is durable
@@ -90,6 +97,12 @@ class Objects:
 
     def close(self) -> None:
         self._bucket.close()
+
+    def _write(self, pieces: Sequence[bytes]) -> Region:
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        region = Region(secrets.token_hex(16), 0, len(data))
+        self._bucket.put(self._folder + region.name, data)
+        return region
 
     def _delete(self, names: Collection[str]) -> None:
         if names:

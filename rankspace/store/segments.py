@@ -32,9 +32,9 @@ from queue import SimpleQueue
 from rankspace.errors import Corrupt, NotFound
 from rankspace.store import faults, files
 from rankspace.store.blobs import Region, Used, is_name, parse_place
+from rankspace.store.extents import end_of, gaps, stretches, up
 
 _STEP = 16 << 20  # bytes of room taken from the file system at once
-_ALIGNED = 4096  # holes are made of whole blocks
 
 
 @dataclass(slots=True, eq=False)
@@ -57,6 +57,8 @@ class _Segment:
 class Segments:
     """A folder of segments; safe to use from any number of threads and processes."""
 
+    slow = False
+
     def __init__(self, folder: Path, segment_bytes: int) -> None:
         """A segment is full once the next region would end beyond so many bytes."""
         self._folder = folder
@@ -67,32 +69,37 @@ class Segments:
         self._open: dict[str, _Segment] = {}
         self._clean: set[str] = set()
 
-    def write(self, pieces: Sequence[bytes]) -> Region:
-        size = sum(map(len, pieces))
+    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+        """Each pile into a region; those that lie side by side are written in one call."""
+        sizes = [sum(map(len, pieces)) for pieces in piles]
         with faults.disk():
-            segment, start = self._reserve(size)
-            region = Region(segment.name, start, size)
+            places = self._reserve(sizes)
+            regions = [
+                Region(segment.name, start, size)
+                for (segment, start), size in zip(places, sizes, strict=True)
+            ]
             written = False
             try:
-                files.write_at(segment.handle, pieces, start)
+                for segment, start, pieces in _together(places, piles):
+                    files.write_at(segment.handle, pieces, start)
                 written = True
             finally:
                 if not written:
-                    self._done([region])
-        return region
+                    self._done(regions)
+        return regions
 
     def settle(self, regions: Collection[Region]) -> None:
         with faults.disk():
-            for segment in {self._open.get(region.name) for region in regions}:
+            for name in {region.name for region in regions}:
+                segment = self._open.get(name)
                 if segment is None:  # it is full, and all of it is on the disk
                     continue
-                starts = {region.start for region in regions if region.name == segment.name}
-                if not starts.isdisjoint(segment.unsettled):
+                mine = sorted(region for region in regions if region.name == name)
+                unsettled = [region for region in mine if region.start in segment.unsettled]
+                if unsettled:
                     os.fdatasync(segment.handle)
-            for region in regions:
-                found = self._open.get(region.name)
-                if found is not None and region.start in found.unsettled:
-                    files.forget(found.handle, region.start, _up(region.length))
+                    for start, stop in stretches(unsettled):
+                        files.forget(segment.handle, start, stop - start)
         self._done(regions)
 
     def get(self, place: str) -> bytes:
@@ -135,25 +142,37 @@ class Segments:
             self._close(segment)
         self._turn.put(None)
 
-    def _reserve(self, size: int) -> tuple[_Segment, int]:
-        """A place for so many bytes, in a segment that has room."""
+    def _reserve(self, sizes: Sequence[int]) -> list[tuple[_Segment, int]]:
+        """Places for so many bytes each, in segments that have room."""
         segment = self._turn.get()
+        places: list[tuple[_Segment, int]] = []
         try:
-            if segment is None or (segment.end and segment.end + size > self._bytes):
-                before, segment = segment, self._begin()
-                if before is not None:
-                    before.full = True
-                    self._close(before)
-            if segment.end + size > segment.room:
-                step = max(min(_STEP, self._bytes), _up(size))
-                files.reserve(segment.handle, segment.room, step)
-                segment.room += step
-            start = segment.end
-            segment.end += _up(size)
-            segment.unsettled.add(start)
-            return segment, start
+            for size in sizes:
+                segment = self._with_room(segment, size)
+                start = segment.end
+                segment.end += up(size)
+                segment.unsettled.add(start)
+                places.append((segment, start))
         finally:
+            if len(places) < len(sizes):  # the disk has failed: what was reserved stays empty
+                for taken, start in places:
+                    taken.unsettled.discard(start)
+                    self._close(taken)
             self._turn.put(segment)
+        return places
+
+    def _with_room(self, segment: _Segment | None, size: int) -> _Segment:
+        """The segment, or a new one where it is full, with room for so many bytes."""
+        if segment is None or (segment.end and segment.end + size > self._bytes):
+            before, segment = segment, self._begin()
+            if before is not None:
+                before.full = True
+                self._close(before)
+        if segment.end + size > segment.room:
+            step = max(min(_STEP, self._bytes), up(size))
+            files.reserve(segment.handle, segment.room, step)
+            segment.room += step
+        return segment
 
     def _begin(self) -> _Segment:
         """A new segment, its name on the disk."""
@@ -196,7 +215,7 @@ class Segments:
             return
         try:
             for region in regions:
-                files.punch(handle, region.start, _up(region.length))
+                files.punch(handle, region.start, up(region.length))
             os.fdatasync(handle)
             if not os.fstat(handle).st_blocks and _locked(handle):
                 (self._folder / name).unlink(missing_ok=True)
@@ -213,11 +232,11 @@ class Segments:
                 path.unlink(missing_ok=True)
                 return 1
             freed = 0
-            for start, stop in _gaps(regions):
+            for start, stop in gaps(regions):
                 if files.has_data(handle, start, stop):
                     files.punch(handle, start, stop - start)
                     freed += 1
-            end = _end(regions[-1])
+            end = end_of(regions[-1])
             if os.fstat(handle).st_size > end:
                 os.ftruncate(handle, end)
             os.fdatasync(handle)
@@ -227,22 +246,24 @@ class Segments:
             os.close(handle)
 
 
-def _up(size: int) -> int:
-    """The next multiple of a block."""
-    return -(-size // _ALIGNED) * _ALIGNED
-
-
-def _end(region: Region) -> int:
-    return region.start + _up(region.length)
-
-
-def _gaps(regions: Sequence[Region]) -> Iterator[tuple[int, int]]:
-    """What lies before and between regions."""
-    at = 0
-    for region in regions:
-        if region.start > at:
-            yield at, region.start
-        at = max(at, _end(region))
+def _together(
+    places: Sequence[tuple[_Segment, int]], piles: Sequence[Sequence[bytes]]
+) -> Iterator[tuple[_Segment, int, list[bytes]]]:
+    """What is to be written where; of neighbours with the zeros between them."""
+    last: _Segment | None = None
+    first = end = 0
+    found: list[bytes] = []
+    for (segment, start), pieces in zip(places, piles, strict=True):
+        if segment is last and start == up(end):
+            found.append(bytes(start - end))
+        else:
+            if last is not None:
+                yield last, first, found
+            last, first, end, found = segment, start, start, []
+        found.extend(pieces)
+        end = start + sum(map(len, pieces))
+    if last is not None:
+        yield last, first, found
 
 
 def _locked(handle: int) -> bool:

@@ -16,8 +16,8 @@ from rankspace.store.growing import Medium
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire import ingestion as wire
 from rankspace.wire.media import read_sample, write_sample
+from services.desk import Desk
 from services.ingestion.config import IngestionConfig
-from services.ingestion.desk import Desk
 from services.sandbox.decoding import Sandbox
 from services.sandbox.messages import pieces
 from services.telemetry import tracing

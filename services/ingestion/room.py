@@ -8,10 +8,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from rankspace.store.entries import Durability
 from rankspace.v1 import ingestion_pb2 as pb
+from services.desk import Desk
 from services.ingestion.admission import Admitted
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
-from services.ingestion.desk import Desk
 from services.quotas import Quotas
 from services.sandbox.decoding import Sandbox
 

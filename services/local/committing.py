@@ -1,15 +1,16 @@
 """Group commit: appends that wait at the same time share one transaction and one fsync.
 
-    append, large media → written in one of many threads ┐
-    append, small       ─────────────────────────────────┼→ a group → brought to disk → committed
-    append, …                                            ┘     next group → brought …  → committed
+    append → hashed, laid out ┐
+    append → hashed, laid out ┼→ a group → media written → synced → rows committed
+    append → …                ┘
 
-While a group is committed the next one is brought to disk: its large media are synced, its small
-samples hashed and laid out, all in one thread, for many would only wait for each other. What comes
-meanwhile goes into the group after it. Appends to a stream commit in the order of their calls. The
-queue is bounded in appends and in bytes: beyond it a call waits for room, and after a while it is
-Overloaded. SQLite's log comes into its database beside the commits, which wait for that only when
-it has grown long.
+Samples are hashed and laid out on the event loop, a little at a time, for many threads would only
+wait for each other; only who has large ones goes into a thread for it. One thread then does all of
+a group, its media in one write and one sync; what comes meanwhile goes into the group after it.
+Where writing takes long (a bucket), it is done ahead, in many threads. Appends
+to a stream commit in the order of their calls. The queue is bounded in appends and in bytes: beyond
+it a call waits for room, and after a while it is Overloaded. SQLite's log comes into its database
+beside the commits, which wait for that only when it has grown long.
 """
 
 import asyncio
@@ -24,10 +25,11 @@ import structlog
 
 from rankspace.errors import Overloaded, RankspaceError
 from rankspace.media.sample import Sample
-from rankspace.store.append import Batch
 from rankspace.store.appends import unused
 from rankspace.store.content import media_bytes
+from rankspace.store.drafts import Batch, Draft
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
+from services.desk import Desk
 from services.local.config import EngineConfig
 from services.local.queueing import Queue, Waiting
 from services.telemetry import tracing
@@ -36,6 +38,9 @@ from services.telemetry.metrics import COMMIT_GROUP, COMMIT_SECONDS, SETTLE_SECO
 Samples = Sequence[Sample | Rejected]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Does something in a thread."""
+
+HASHED_AT_ONCE = 1 << 20
+"""Bytes of a sample that are hashed on the event loop: under a millisecond's work."""
 
 log = structlog.get_logger()
 
@@ -56,7 +61,9 @@ class Checkpointing(Protocol):
 class Appending(Protocol):
     """What the committer asks of the log."""
 
-    inline_bytes_max: int
+    @property
+    def writes_ahead(self) -> bool:
+        """Whether large media are best written before it is their turn to be committed."""
 
     @property
     def stopped(self) -> bool:
@@ -66,15 +73,18 @@ class Appending(Protocol):
     def checkpoints(self) -> Checkpointing:
         """Of the database that it writes to."""
 
-    def prepare(
+    def draft(
         self,
         stream: str,
         offset: int | None,
         samples: Samples,
         epoch: int = 0,
         durability: Durability = "synced",
-    ) -> Batch:
-        """Hash samples and lay them out."""
+    ) -> Draft:
+        """What becomes a batch, step by step: samples are hashed and laid out."""
+
+    def write(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        """Write the large media of batches."""
 
     def settle(self, batches: Sequence[Batch]) -> None:
         """Bring the media of batches to disk, ahead of their commit."""
@@ -89,17 +99,18 @@ class Appending(Protocol):
 class Committer:
     """Feeds the log of one store. `begin` first; after `close` nothing is taken.
 
-    `run` does what may take long: writing large media, and removing them. Commits have threads of
-    their own.
+    `run` does what may take long: hashing large media, writing them ahead, and removing them.
+    Commits have a thread of their own.
     """
 
     def __init__(self, appending: Appending, run: Run, config: EngineConfig) -> None:
         self._log = appending
         self._run = run
         self._queue = Queue(config)
+        self._desk = Desk()
         self._ready = asyncio.Event()
         self._closed = self._told = False
-        self._own = ThreadPoolExecutor(3, "commit")  # to bring, to commit, to checkpoint
+        self._own = ThreadPoolExecutor(2, "commit")  # to commit, to checkpoint
         self._task: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
         self._removing: set[asyncio.Future[None]] = set()
@@ -127,33 +138,38 @@ class Committer:
         await self._queue.enter(size)
         if self._closed:
             raise Overloaded("the server is about to stop", retry_after_s=1.0)
-        prepare = partial(self._log.prepare, stream, offset, samples, epoch, durability)
         answer = asyncio.get_running_loop().create_future()
-        waiting = Waiting(stream, size, len(samples), prepare, answer)
+        waiting = Waiting(stream, size, len(samples), answer)
         self._queue.add(waiting)
-        if max(sizes, default=0) > self._log.inline_bytes_max:
-            await self._write(waiting)
-        waiting.ready = True
-        self._ready.set()
-        return await waiting.answer
-
-    async def _write(self, waiting: Waiting) -> None:
-        """Prepare an append with large media; it leaves the queue where that fails."""
-        task = asyncio.ensure_future(self._run(waiting.prepare))
         try:
-            waiting.batch = await asyncio.shield(task)
-        except asyncio.CancelledError:
-            task.add_done_callback(self._discard)
-            raise
+            draft = self._log.draft(stream, offset, samples, epoch, durability)
+            if max(sizes, default=0) > HASHED_AT_ONCE:
+                await self._run(draft.batch)
+            else:
+                await self._desk.through(draft)
+            waiting.batch = await self._ahead(draft.batch())
         finally:
             if waiting.batch is None:
                 self._queue.leave(waiting)
-                self._ready.set()
+            self._ready.set()
+        return await answer
 
-    def _discard(self, task: "asyncio.Future[Batch]") -> None:
+    async def _ahead(self, batch: Batch) -> Batch:
+        """The batch with its large media written, if that is best done before its turn."""
+        if not (batch.pieces and self._log.writes_ahead):
+            return batch
+        task = asyncio.ensure_future(self._run(partial(self._log.write, [batch])))
+        try:
+            (written,) = await asyncio.shield(task)
+        except asyncio.CancelledError:
+            task.add_done_callback(self._discard)
+            raise
+        return written
+
+    def _discard(self, task: "asyncio.Future[list[Batch]]") -> None:
         """Nobody waits any more for what was written."""
         if not task.cancelled() and task.exception() is None:
-            self._remove([task.result()])
+            self._remove(task.result())
 
     def _remove(self, batches: Sequence[Batch]) -> None:
         """Have media removed that no row names, when there is time."""
@@ -162,63 +178,55 @@ class Committer:
         removing.add_done_callback(self._removing.discard)
 
     async def _commit_all(self) -> None:
-        """Bring a group to disk while the one before it is committed, and so on."""
-        committing: asyncio.Task[None] | None = None
+        """Commit a group, then what has come meanwhile, and so on."""
         while not self._closed or any(not waiting.taken for waiting in self._queue):
             group = self._queue.group()
             if not group:
                 self._ready.clear()
                 await self._ready.wait()
                 continue
-            found = await self._brought(group)
-            if committing is not None:
-                await committing
             await self._wait_for_checkpoint()
-            committing = asyncio.create_task(self._commit(group, found))
-        if committing is not None:
-            await committing
+            await self._commit(group)
         if self._checkpoint is not None:
             await asyncio.wait((self._checkpoint,))
 
-    async def _brought(self, group: Sequence[Waiting]) -> list[Batch | BaseException]:
-        """The batches of a group with their media on disk, or what is wrong with them."""
-        done = await self._in_thread(partial(self._bring, group))
+    async def _commit(self, group: Sequence[Waiting]) -> None:
+        done = await self._in_thread(partial(self._stored, group))
         bug = done.exception()
-        if bug is None:
-            return done.result()
-        if len(group) == 1:
-            return [bug]
-        return [one for waiting in group for one in await self._brought([waiting])]
-
-    def _bring(self, group: Sequence[Waiting]) -> list[Batch | BaseException]:
-        found: list[Batch | BaseException] = [
-            waiting.batch or _prepared(waiting) for waiting in group
-        ]
-        media = [batch for batch in found if isinstance(batch, Batch) and batch.region]
-        if media:
-            began = time.monotonic()
-            with suppress(RankspaceError):  # nothing is committed then, and that says why
-                self._log.settle(media)
-            SETTLE_SECONDS.see(time.monotonic() - began)
-        return found
-
-    async def _commit(
-        self, group: Sequence[Waiting], found: Sequence[Batch | BaseException]
-    ) -> None:
-        batches = [batch for batch in found if isinstance(batch, Batch)]
-        began = time.monotonic()
-        done = await self._in_thread(partial(self._log.commit, batches))
-        COMMIT_SECONDS.see(time.monotonic() - began)
         COMMIT_GROUP.see(len(group))
         self._tell_if_stopped()
-        bug = done.exception()
-        placed = iter([bug] * len(batches) if bug is not None else done.result())
-        for waiting, one in zip(group, found, strict=True):
+        rest, outcomes = done.result() if bug is None else ([], [bug] * len(group))
+        for waiting, outcome in zip(group, outcomes, strict=True):
             self._queue.leave(waiting)
             tracing.note(waiting.span, group=len(group))
-            _answer(waiting.answer, next(placed) if isinstance(one, Batch) else one)
-        if bug is None and (rest := unused(batches, done.result())):
+            _answer(waiting.answer, outcome)
+        if rest:
             self._remove(rest)
+
+    def _stored(self, group: Sequence[Waiting]) -> tuple[list[Batch], list[Outcome]]:
+        """What became of each append, and batches whose media no row names."""
+        written = self._written(group)
+        batches = [batch for batch in written if isinstance(batch, Batch)]
+        if any(batch.region for batch in batches):
+            began = time.monotonic()
+            with suppress(RankspaceError):  # nothing is committed then, and that says why
+                self._log.settle(batches)
+            SETTLE_SECONDS.see(time.monotonic() - began)
+        began = time.monotonic()
+        done = self._log.commit(batches)
+        COMMIT_SECONDS.see(time.monotonic() - began)
+        placed = iter(done)
+        outcomes = [next(placed) if isinstance(one, Batch) else one for one in written]
+        return unused(batches, done), outcomes
+
+    def _written(self, group: Sequence[Waiting]) -> list[Batch | RankspaceError]:
+        """The batches with their large media written, or why they are not."""
+        try:
+            return [*self._log.write([one.batch for one in group if one.batch is not None])]
+        except RankspaceError as error:
+            if len(group) == 1:
+                return [error]
+            return [one for waiting in group for one in self._written([waiting])]
 
     def _tell_if_stopped(self) -> None:
         """Say once what a person has to see to."""
@@ -252,13 +260,6 @@ class Committer:
         done = asyncio.get_running_loop().run_in_executor(self._own, task)
         await asyncio.wait((done,))
         return done
-
-
-def _prepared(waiting: Waiting) -> Batch | RankspaceError:
-    try:
-        return waiting.prepare()
-    except RankspaceError as error:
-        return error
 
 
 def _answer(future: asyncio.Future[Appended], outcome: Appended | BaseException) -> None:

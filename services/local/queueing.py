@@ -6,12 +6,12 @@ Overloaded.
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from rankspace.errors import Overloaded
-from rankspace.store.append import Batch
+from rankspace.store.drafts import Batch
 from rankspace.store.entries import Appended
 from services.local.config import EngineConfig
 from services.telemetry import tracing
@@ -27,13 +27,10 @@ class Waiting:
     """Media bytes."""
 
     samples: int
-
-    prepare: Callable[[], Batch]
     answer: asyncio.Future[Appended]
-    ready: bool = False
-    """Its large media, if any, are written."""
-
     batch: Batch | None = None
+    """What is to be committed, once it is ready for that."""
+
     taken: bool = False
     """A group has it."""
 
@@ -86,7 +83,7 @@ class Queue:
         for waiting in self._waiting:
             if waiting.taken:
                 continue
-            if not waiting.ready:
+            if waiting.batch is None:
                 passed.add(waiting.stream)
             elif waiting.stream not in passed:
                 size += waiting.size

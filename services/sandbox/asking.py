@@ -8,14 +8,16 @@ replaced, and each part of its pack is asked about again, alone, starting with a
 nobody's media have been in: what one sender's file did to a process is never laid at another's
 door. What fails there too is `DecodeFailed`.
 
-Each function is a generator: it yields whether it wants a process that is fresh, is sent one, and
-has done with it when it yields again. So whoever runs it decides where to wait, and in whose turn.
+Each function is a generator that does nothing itself. It yields whether it wants a process that is
+fresh, and is sent one; then it yields questions, and is sent what that process answers, or Died is
+thrown in; it has done with the process when it yields a wish again. So whoever runs it decides
+where to wait, and in whose turn.
 """
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import structlog
@@ -48,9 +50,22 @@ ALONE_S = 1.0
 """So long one process is asked part by part before others have their turn."""
 
 Found = TypeVar("Found")
-Asking = Generator[bool, Worker, Found]
+Asking = Generator["bool | Question", Any, Found]
 Reader = Callable[[Any, Sequence[Part], memoryview], Sequence[Found]]
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a process is asked."""
+
+    words: dict[str, Any]
+    media: Sequence[bytes | memoryview]
+    seconds: float
+    """So long it may think."""
+
+    glance: bool = False
+    """It is about a few bytes, and answered in less time than a thread takes to wait for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +78,25 @@ class Task:
 
     def judged(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
         """Why each part is refused; None: it is not."""
+        untold = yield from self.untold(parts)
         found: list[InvalidInput | None] = [None] * len(parts)
-        heads = [needed(part) for part in parts]
-        short = [at for at, head in enumerate(heads) if head is not None]
-        whole = [at for at, head in enumerate(heads) if head is None]
-        for start in range(0, len(short), HEADS_AT_ONCE):
-            pack = short[start : start + HEADS_AT_ONCE]
-            whole += yield from self._heads(pack, parts, heads)
-        answers = yield from self._asked("probe", [parts[at] for at in sorted(whole)], _judged)
-        for at, answer in zip(sorted(whole), answers, strict=True):
+        answers = yield from self.probed([parts[at] for at in untold])
+        for at, answer in zip(untold, answers, strict=True):
             found[at] = answer
         return found
+
+    def untold(self, parts: Sequence[Part]) -> Asking[list[int]]:
+        """Which parts their heads do not tell to be in order; those are to be `probed`."""
+        heads = [needed(part) for part in parts]
+        short = [at for at, head in enumerate(heads) if head is not None]
+        found = [at for at, head in enumerate(heads) if head is None]
+        for start in range(0, len(short), HEADS_AT_ONCE):
+            found += yield from self._heads(short[start : start + HEADS_AT_ONCE], parts, heads)
+        return sorted(found)
+
+    def probed(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
+        """Why each part is refused, by all of it; None: it is not."""
+        return (yield from self._asked("probe", parts, _judged))
 
     def stripped(self, parts: Sequence[Part]) -> Asking[list[Part | InvalidInput]]:
         """Each part without metadata, or why it is refused."""
@@ -88,11 +111,12 @@ class Task:
         self, pack: Sequence[int], parts: Sequence[Part], heads: Sequence[int | None]
     ) -> Asking[list[int]]:
         """Which of the parts have to be looked at whole."""
-        worker = yield False
+        worker: Worker = yield False
         media = [memoryview(parts[at].data)[: heads[at]] for at in pack]
         rows = [write_part(parts[at], len(head)) for at, head in zip(pack, media, strict=True)]
         try:
-            answer = worker.ask({"task": "heads", "parts": rows}, media, self._patience("heads"))
+            words = {"task": "heads", "parts": rows}
+            answer = yield Question(words, media, self._patience("heads"), glance=True)
             return [pack[place] for place in read_open(answer, len(pack))]
         except Nonsense:
             worker.dead = True
@@ -107,7 +131,7 @@ class Task:
         for pack in self._packs(parts):
             worker = yield False
             try:
-                answers += self._put(worker, task, pack, read)
+                answers += yield from self._put(worker, task, pack, read)
             except Died:
                 answers += yield from self._alone(task, pack, read)
         return answers
@@ -123,7 +147,7 @@ class Task:
             until = time.monotonic() + ALONE_S
             try:
                 while rest and time.monotonic() < until:
-                    answers += self._put(worker, task, rest[:1], read)
+                    answers += yield from self._put(worker, task, rest[:1], read)
                     del rest[:1]
             except Died as death:
                 log.warning("decoding failed", how=death.how, modality=rest[0].modality)
@@ -133,11 +157,11 @@ class Task:
 
     def _put(
         self, worker: Worker, task: str, pack: Sequence[Part], read: "Reader[Found]"
-    ) -> list[Found | InvalidInput]:
+    ) -> Asking[list[Found | InvalidInput]]:
         """Ask one process and check what it says. Raises Died."""
         media = [piece for part in pack for piece in pieces(part)]
         question = {"task": task, "parts": [write_part(part) for part in pack]}
-        answer = worker.ask(question, media, self._patience(task))
+        answer = yield Question(question, media, self._patience(task))
         try:
             refused = read_refused(answer, len(pack))
             found = read(answer, pack, worker.media) if None in refused else []
@@ -179,6 +203,35 @@ class Task:
             seconds = f"{self._seconds(task)} seconds"
             return DecodeFailed(f"reading it takes more than {seconds}; send it re-encoded", "data")
         return DecodeFailed("no decoder survives this file; send it re-encoded", "data")
+
+
+@dataclass(frozen=True, slots=True)
+class Step(Generic[Found]):
+    """How far asking has come: it wants a process, has a question for it, or has ended."""
+
+    fresh: bool = False
+    question: Question | None = None
+    end: tuple[Found] | None = None
+
+
+def advanced(asking: Asking[Found], news: object = None) -> Step[Found]:
+    """Go on with what has come: a process, an answer, or a death."""
+    try:
+        wish = asking.throw(news) if isinstance(news, Died) else asking.send(news)
+    except StopIteration as end:
+        return Step(end=(end.value,))
+    return Step(question=wish) if isinstance(wish, Question) else Step(wish)
+
+
+def through(asking: Asking[Found], worker: Worker, step: Step[Found]) -> Step[Found]:
+    """Ask a process all questions that there are for it, and wait in this thread."""
+    while (question := step.question) is not None:
+        try:
+            news = worker.ask(question.words, question.media, question.seconds)
+        except Died as death:
+            news = death
+        step = advanced(asking, news)
+    return step
 
 
 def _judged(_answer: Any, pack: Sequence[Part], _media: memoryview) -> list[None]:

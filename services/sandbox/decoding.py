@@ -1,15 +1,17 @@
 """The sandbox: media go in; what is wrong with their headers, or what they hold, comes out.
 
 `asking.py` says what the processes are asked, `pool.py` whose turn it is; here is who waits: a
-thread, or an event loop that gives one only to who has a process to ask.
+thread, or an event loop, which gives one only to who has a process to ask about more than heads.
 """
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import Generic
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import structlog
 
@@ -19,11 +21,13 @@ from rankspace.media.decode import Decoded
 from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
-from services.sandbox.asking import Asking, Found, Task
+from services.sandbox.asking import Asking, Found, Step, Task, advanced, through
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
+from services.sandbox.exchange import asked
+from services.sandbox.gathering import Gathering
 from services.sandbox.pool import Loan, Pool
-from services.sandbox.process import Worker
+from services.sandbox.process import Died, Worker
 from services.telemetry.metrics import SANDBOX_SECONDS
 
 Places = list[tuple[int, int]]
@@ -40,6 +44,7 @@ class Sandbox:
         self._config = config
         self._pool = Pool(config, limits)
         self._threads = ThreadPoolExecutor(self._pool.size, "sandbox")
+        self._gathering = Gathering(self._untold)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -68,10 +73,17 @@ class Sandbox:
     ) -> list[InvalidInput | None]:
         """`check` for an event loop; samples of text alone never wait behind media."""
         places, parts = _media(samples)
+        found: list[InvalidInput | None] = [None] * len(samples)
         if not parts:
-            return [None] * len(samples)
-        task = self._task()
-        return _first(len(samples), places, await self._awaited(task, task.judged(parts), tenant))
+            return found
+        with _timed():
+            untold = await self._gathering.untold(parts, tenant)
+            if untold:
+                task = self._task()
+                asking = task.probed([parts[at] for at in untold])
+                answers = await self._awaited(task, asking, tenant)
+                found = _first(len(samples), [places[at] for at in untold], answers)
+        return found
 
     async def stripped(
         self, samples: Sequence[Sample], tenant: str = ""
@@ -81,7 +93,9 @@ class Sandbox:
         if not parts:
             return [*samples]
         task = self._task()
-        return _again(samples, places, await self._awaited(task, task.stripped(parts), tenant))
+        with _timed():
+            answers = await self._awaited(task, task.stripped(parts), tenant)
+        return _again(samples, places, answers)
 
     def check(self, samples: Sequence[Sample], tenant: str = "") -> list[InvalidInput | None]:
         """What is wrong with the header of a sample's first bad medium, for each sample.
@@ -117,40 +131,71 @@ class Sandbox:
 
     def _waited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
         """Ask, and wait in this thread."""
-        began = time.monotonic()
-        step = _advanced(asking, None)
-        while step.end is None:
-            worker = self._pool.at_once(step.fresh) or self._lent(
-                self._pool.borrow(tenant, fresh=step.fresh), task.until
-            )
-            try:
-                step = _advanced(asking, worker)
-            finally:
-                self._pool.give_back(worker)
-        SANDBOX_SECONDS.see(time.monotonic() - began)
+        with _timed():
+            step = advanced(asking)
+            while step.end is None:
+                worker = self._pool.at_once(step.fresh) or self._lent(
+                    self._pool.borrow(tenant, fresh=step.fresh), task.until
+                )
+                try:
+                    step = through(asking, worker, advanced(asking, worker))
+                finally:
+                    self._pool.give_back(worker)
         return step.end[0]
+
+    async def _untold(self, parts: Sequence[Part], tenant: str) -> list[int]:
+        task = self._task()
+        return await self._awaited(task, task.untold(parts), tenant)
 
     async def _awaited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
         """Ask, and let others go on meanwhile."""
-        began = time.monotonic()
-        step = _advanced(asking, None)
+        step = advanced(asking)
         while step.end is None:
             worker = self._pool.at_once(step.fresh) or await self._turn(
                 self._pool.borrow(tenant, fresh=step.fresh), task.until
             )
-            step = await self._in_thread(asking, worker)
-        SANDBOX_SECONDS.see(time.monotonic() - began)
+            step = await self._with(asking, worker)
         return step.end[0]
 
-    async def _in_thread(self, asking: Asking[Found], worker: Worker) -> "_Step[Found]":
+    async def _with(self, asking: Asking[Found], worker: Worker) -> Step[Found]:
         """Ask this process; it goes back when it has answered, whoever waits for that."""
+        busy: asyncio.Future[Any] | None = None
         try:
-            asked = self._threads.submit(_advanced, asking, worker)
+            step = advanced(asking, worker)
+            while (question := step.question) is not None and question.glance:
+                busy = asked(worker, question)
+                try:
+                    step = advanced(asking, await asyncio.shield(busy))
+                except Died as death:
+                    step = advanced(asking, death)
+            if question is not None:
+                busy = self._in_thread(partial(through, asking, worker, step))
+                step = await asyncio.shield(busy)
+        finally:
+            if busy is None or busy.done():
+                self._give_back(worker)
+            else:
+                busy.add_done_callback(partial(self._given_up, worker))
+        return step
+
+    def _in_thread(self, task: Callable[[], Step[Found]]) -> "asyncio.Future[Step[Found]]":
+        try:
+            return asyncio.get_running_loop().run_in_executor(self._threads, task)
         except RuntimeError:  # closed
-            self._pool.give_back(worker)
             raise Overloaded("the server stops; come again", "", 1.0) from None
-        asked.add_done_callback(lambda _: self._pool.give_back(worker))
-        return await asyncio.wrap_future(asked)
+
+    def _given_up(self, worker: Worker, busy: "asyncio.Future[Any]") -> None:
+        if not busy.cancelled():
+            busy.exception()  # nobody else asks
+        self._give_back(worker)
+
+    def _give_back(self, worker: Worker) -> None:
+        """From the event loop: a dead process is waited for in a thread."""
+        if worker.dead:
+            with suppress(RuntimeError):  # closed
+                self._threads.submit(self._pool.give_back, worker)
+                return
+        self._pool.give_back(worker)
 
     async def _turn(self, loan: Loan, until: float) -> Worker:
         """`_lent` for an event loop."""
@@ -176,19 +221,11 @@ class Sandbox:
             return loan.result()
 
 
-@dataclass(frozen=True, slots=True)
-class _Step(Generic[Found]):
-    """How far asking has come: it wants a process, or has ended."""
-
-    fresh: bool = False
-    end: tuple[Found] | None = None
-
-
-def _advanced(asking: Asking[Found], worker: Worker | None) -> _Step[Found]:
-    try:
-        return _Step(next(asking) if worker is None else asking.send(worker))
-    except StopIteration as end:
-        return _Step(end=(end.value,))
+@contextmanager
+def _timed() -> Iterator[None]:
+    began = time.monotonic()
+    yield
+    SANDBOX_SECONDS.see(time.monotonic() - began)
 
 
 def _media(samples: Sequence[Sample]) -> tuple[Places, list[Part]]:

@@ -71,6 +71,7 @@ class Worker:
             theirs.close()
             os.close(memory)
         self._socket = ours
+        self._coming = b""
         self.pid = self._process.pid
         """Its number on this system."""
 
@@ -78,12 +79,42 @@ class Worker:
 
     def ask(self, question: object, media: Iterable[bytes | memoryview], seconds: float) -> Any:
         """Put media into the shared memory, ask, and wait for the answer. Raises Died."""
-        self.fresh = False
-        at = 0
-        for data in media:
-            self.media[at : at + len(data)] = data
-            at += len(data)
+        self._put(media)
         return self._exchange(question, seconds)
+
+    def begin(self, question: object, media: Iterable[bytes | memoryview]) -> None:
+        """The same without waiting: `hear` tells the answer once there is one. Raises Died."""
+        self._put(media)
+        self._coming = b""
+        message = packed(question)
+        try:
+            self._socket.settimeout(0)
+            sent = self._socket.send(message)
+        except OSError:
+            sent = 0
+        if sent < len(message):  # there is room for it unless the process has gone
+            raise self._died("fault")
+
+    def fileno(self) -> int:
+        """What becomes readable when there is something to `hear`."""
+        return self._socket.fileno()
+
+    def hear(self) -> tuple[Any] | None:
+        """The answer to what was begun; None: not all of it is there yet. Raises Died."""
+        try:
+            more = self._socket.recv(_AT_ONCE)
+            self._coming += more
+            if not more or _excess(self._coming) > 0:
+                raise Nonsense
+            return (unpacked(self._coming[4:]),) if _excess(self._coming) == 0 else None
+        except BlockingIOError:
+            return None
+        except (Nonsense, OSError):
+            raise self._died("fault") from None
+
+    def late(self) -> "Died":
+        """It has thought for too long: what to raise."""
+        return self._died("time")
 
     def forget(self, size: int) -> None:
         """Give back what the last question used of the shared memory, if it was much."""
@@ -105,6 +136,17 @@ class Worker:
         with suppress(BufferError):  # somebody still looks at the answer; freed when they let go
             if isinstance(arena, mmap.mmap):
                 arena.close()
+
+    def _put(self, media: Iterable[bytes | memoryview]) -> None:
+        self.fresh = False
+        at = 0
+        for data in media:
+            self.media[at : at + len(data)] = data
+            at += len(data)
+
+    def _died(self, how: str) -> "Died":
+        self.dead = True
+        return Died(how)
 
     def _begin(self, config: SandboxConfig, limits: Limits) -> tuple[str, ...]:
         setup = {
@@ -130,23 +172,21 @@ class Worker:
             self._socket.sendall(packed(message))
             return unpacked(self._heard(until))
         except TimeoutError:
-            self.dead = True
-            raise Died("time") from None
+            raise self.late() from None
         except (Nonsense, OSError):
-            self.dead = True
-            raise Died(self._how()) from None
+            raise self._died(self._how()) from None
 
     def _heard(self, until: float) -> bytes:
         """One message; it says nothing unasked, so most come whole at the first look."""
         data = b""
-        while len(data) < 4 or len(data) < 4 + length(data[:4]):
+        while (excess := _excess(data)) < 0:
             if data:
                 self._socket.settimeout(max(0.001, until - time.monotonic()))
             more = self._socket.recv(_AT_ONCE)
             if not more:
                 raise ConnectionError
             data += more
-        if len(data) > 4 + length(data[:4]):
+        if excess:
             raise Nonsense
         return data[4:]
 
@@ -156,6 +196,11 @@ class Worker:
             if self._process.wait(1) == -signal.SIGXCPU:
                 return "time"
         return "fault"
+
+
+def _excess(data: bytes) -> int:
+    """How many bytes are there beyond one message; below 0: so many are missing at least."""
+    return len(data) - 4 - (length(data[:4]) if len(data) >= 4 else 0)
 
 
 def _memory_bytes(limits: Limits) -> int:

@@ -122,10 +122,10 @@ BUGS = (
     ),
     Bug(
         "media after their row", "a row commits before the media that it names are written",
-        SEGMENTS, "                files.write_at(segment.handle, pieces, start)\n",
-        "                import threading\n"
-        "                late = (segment.handle, pieces, start)\n"
-        "                threading.Timer(0.05, files.write_at, late).start()\n", "kill",
+        SEGMENTS, "                    files.write_at(segment.handle, pieces, start)\n",
+        "                    import threading\n"
+        "                    late = (segment.handle, pieces, start)\n"
+        "                    threading.Timer(0.05, files.write_at, late).start()\n", "kill",
     ),
     Bug(
         "torn batch", "half of a batch is committed before the other half", APPENDS,
@@ -178,7 +178,7 @@ BUGS = (
     ),
     Bug(
         "finalized stream grows", "nobody asks whether the stream is closed", APPEND,
-        "    if new and head.row.finalized:", "    if False and head.row.finalized:", "",
+        "    if new and head.finalized:", "    if False and head.finalized:", "",
     ),
     Bug(
         "digest of the last", "the digest forgets all but the last sample of a batch", APPEND,

@@ -129,7 +129,7 @@ def test_what_a_crash_left_is_swept_and_nothing_else(config: StoreConfig, s3: S3
     with Store.open(swept) as store:
         store.log.create("s")
         store.log.append("s", 0, [sample(0)])
-        store.blobs.write([b"of an append that never committed"])
+        store.blobs.write_all([[b"of an append that never committed"]])
         assert len(objects(s3, config)) == 2
         assert store.log.sweep() == 1
         assert [entry for _, entry in store.log.read("s")] == [sample(0)]

@@ -40,6 +40,12 @@ def objects(bucket: Bucket) -> Objects:
     return made
 
 
+def write(objects: Objects, pieces: Sequence[bytes]) -> Region:
+    """One batch."""
+    (region,) = objects.write_all([pieces])
+    return region
+
+
 def used(*regions: Region) -> Used:
     """A store whose rows name these."""
 
@@ -57,7 +63,7 @@ def test_a_bucket_is_a_place_for_media(objects: Objects) -> None:
 @OF_ONE_BUCKET
 def test_every_piece_is_at_its_place(objects: Objects, pieces: list[tuple[int, int]]) -> None:
     media = [bytes([fill]) * size for size, fill in pieces]
-    region = objects.write(media)
+    region = write(objects, media)
     objects.settle([region])
     at = 0
     for piece in media:
@@ -67,7 +73,7 @@ def test_every_piece_is_at_its_place(objects: Objects, pieces: list[tuple[int, i
 
 
 def test_what_is_not_there_or_too_short_is_told(objects: Objects, bucket: Bucket) -> None:
-    region = objects.write([b"sound"])
+    region = write(objects, [b"sound"])
     bucket.put(f"ours/{region.name}", b"soun")
     with pytest.raises(Corrupt):
         objects.get(region.place(0, 5))
@@ -85,7 +91,7 @@ def test_a_damaged_place_leads_nowhere(objects: Objects, place: str) -> None:
 
 
 def test_what_is_freed_is_gone(objects: Objects, s3: S3, room: str) -> None:
-    kept, gone = objects.write([b"kept"]), objects.write([b"gone"])
+    kept, gone = write(objects, [b"kept"]), write(objects, [b"gone"])
     objects.free([gone])
     assert s3.keys(room) == sorted([f"prefix/ours/{kept.name}", "prefix/ours/store"])
 
@@ -93,9 +99,9 @@ def test_what_is_freed_is_gone(objects: Objects, s3: S3, room: str) -> None:
 def test_a_sweep_deletes_what_nothing_names_and_only_of_this_store(
     objects: Objects, bucket: Bucket, s3: S3, room: str
 ) -> None:
-    named, lost = objects.write([b"named"]), objects.write([b"lost"])
+    named, lost = write(objects, [b"named"]), write(objects, [b"lost"])
     theirs = Objects(bucket, "theirs")
-    other = theirs.write([b"other"])
+    other = write(theirs, [b"other"])
     bucket.put("ours/notes.txt", b"of somebody")
     assert objects.sweep(used(named), age_s=3600.0) == 0, "an append may be about to name it"
     assert Objects(bucket, "ours").sweep(used(named), age_s=0.0) == 1
@@ -106,7 +112,7 @@ def test_a_sweep_deletes_what_nothing_names_and_only_of_this_store(
 
 
 def test_a_sweep_looks_at_every_page(objects: Objects, s3: S3, room: str) -> None:
-    regions = [objects.write([b"sound"]) for _ in range(2 * PAGE)]
+    regions = [write(objects, [b"sound"]) for _ in range(2 * PAGE)]
     assert objects.sweep(used(*regions[::2]), age_s=0.0) == PAGE
     assert len(s3.keys(room)) == PAGE + 1
     assert objects.sweep(used(*regions[::2]), age_s=0.0) == 0
@@ -115,7 +121,7 @@ def test_a_sweep_looks_at_every_page(objects: Objects, s3: S3, room: str) -> Non
 def test_what_could_not_be_freed_goes_with_a_later_sweep(
     objects: Objects, s3: S3, room: str
 ) -> None:
-    region = objects.write([b"sound"])
+    region = write(objects, [b"sound"])
     s3.behave(status=503)
     objects.free([region])
     with pytest.raises(Overloaded):
@@ -128,10 +134,10 @@ def test_what_could_not_be_freed_goes_with_a_later_sweep(
 
 
 def test_nothing_acknowledged_is_lost_when_the_server_is_killed(objects: Objects, s3: S3) -> None:
-    regions = [objects.write([bytes([number]) * 1000]) for number in range(5)]
+    regions = [write(objects, [bytes([number]) * 1000]) for number in range(5)]
     s3.end(signal.SIGKILL)
     with pytest.raises(Overloaded):
-        objects.write([b"sound"])
+        write(objects, [b"sound"])
     s3.start()
     objects._bucket._away_until = 0.0
     for number, region in enumerate(regions):

@@ -31,6 +31,12 @@ def blobs(tmp_path: Path) -> Iterator[Segments]:
     opened.close()
 
 
+def write(blobs: Segments, pieces: Sequence[bytes]) -> Region:
+    """One batch."""
+    (region,) = blobs.write_all([pieces])
+    return region
+
+
 def names(*regions: Region) -> Callable[[Sequence[str]], Collection[Region]]:
     """What rows would name."""
     return lambda asked: [region for region in regions if region.name in asked]
@@ -49,7 +55,8 @@ def test_whatever_is_written_is_found_at_its_place(
 ) -> None:
     blobs: Blobs = Segments(tmp_path_factory.mktemp("blobs"), SMALL)
     with ThreadPoolExecutor(4) as pool:
-        regions = list(pool.map(blobs.write, batches))
+        halves = (batches[: len(batches) // 2], batches[len(batches) // 2 :])
+        regions = [region for written in pool.map(blobs.write_all, halves) for region in written]
     blobs.settle(regions)
     blobs.close()
     assert len({(region.name, region.start) for region in regions if region.length}) == sum(
@@ -68,26 +75,27 @@ def test_many_pieces_are_written_and_a_short_write_goes_on(
     pieces = [b"%d" % number for number in range(3000)]
     real = os.pwritev
     monkeypatch.setattr(os, "pwritev", lambda to, some, at: real(to, some[:7], at))
-    region = blobs.write(pieces)
-    assert blobs.get(region.place(0, region.length)) == b"".join(pieces)
+    piles = [pieces, [b"x" * 5000], [b""], [b"y"]]
+    for region, pile in zip(blobs.write_all(piles), piles, strict=True):
+        assert blobs.get(region.place(0, region.length)) == b"".join(pile)
 
 
 def test_a_segment_that_is_full_gives_its_room_back_and_a_new_one_begins(
     blobs: Segments, tmp_path: Path
 ) -> None:
-    regions = [blobs.write([b"a" * BLOCK * 3]), blobs.write([b"b" * BLOCK * 2])]
+    regions = [write(blobs, [b"a" * BLOCK * 3]), write(blobs, [b"b" * BLOCK * 2])]
     assert len({region.name for region in regions}) == 2
     first = tmp_path / "blobs" / regions[0].name
     assert first.stat().st_size == SMALL
     blobs.settle(regions)
     assert first.stat().st_size == 3 * BLOCK
-    large = blobs.write([b"c" * SMALL * 2])
+    large = write(blobs, [b"c" * SMALL * 2])
     assert large.start == 0
     assert blobs.get(large.place(SMALL, 1)) == b"c"
 
 
 def test_what_is_freed_is_a_hole_and_an_empty_segment_goes(blobs: Segments, tmp_path: Path) -> None:
-    one, other = (blobs.write([b"x" * 5000]) for _ in range(2))
+    one, other = (write(blobs, [b"x" * 5000]) for _ in range(2))
     blobs.settle([one, other])
     blobs.free([one])
     assert blocks(tmp_path) == 2
@@ -108,7 +116,7 @@ def test_without_holes_zeros_are_written(
     blobs: Segments, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(files, "_fallocate", lambda *_: False)
-    one, other = (blobs.write([b"x" * 5000]) for _ in range(2))
+    one, other = (write(blobs, [b"x" * 5000]) for _ in range(2))
     blobs.settle([one, other])
     blobs.free([one, other])
     assert blocks(tmp_path) == 0
@@ -124,7 +132,7 @@ from pathlib import Path
 from rankspace.store.segments import Segments
 
 blobs = Segments(Path(sys.argv[1]), 1 << 20)
-regions = [blobs.write([bytes([65 + number]) * 5000]) for number in range(4)]
+regions = blobs.write_all([[bytes([65 + number]) * 5000] for number in range(4)])
 blobs.settle(regions[:3])
 print(*[f"{region.name}:{region.start}:{region.length}" for region in regions], flush=True)
 sys.stdin.read()
@@ -161,7 +169,7 @@ def test_a_sweep_frees_what_a_killed_writer_left_and_nothing_that_somebody_write
 
 
 def test_a_segment_that_no_row_names_goes_whole(blobs: Segments, tmp_path: Path) -> None:
-    region = blobs.write([b"x"])
+    region = write(blobs, [b"x"])
     blobs.settle([region])
     age(tmp_path)
     assert blobs.sweep(names(), 0.0) == 0
@@ -185,7 +193,7 @@ def test_a_segment_that_is_found_before_it_is_locked_is_not_written_to(
         real(handle, how)
 
     monkeypatch.setattr(fcntl, "flock", late)
-    region = blobs.write([b"sound"])
+    region = write(blobs, [b"sound"])
     assert blobs.get(region.place(0, 5)) == b"sound"
     assert region.name != seen[0].name
 
@@ -200,8 +208,8 @@ def test_bytes_that_cannot_be_written_or_synced_are_told(
         with monkeypatch.context() as patched:
             patched.setattr(os, name, fail)
             with pytest.raises(Overloaded, match="disk"):
-                blobs.settle([blobs.write([b"sound"])])
-    region = blobs.write([b"sight"])
+                blobs.settle([write(blobs, [b"sound"])])
+    region = write(blobs, [b"sight"])
     blobs.settle([region])
     blobs.settle([region])
     assert blobs.get(region.place(0, 5)) == b"sight"
@@ -218,19 +226,19 @@ def test_what_has_come_to_the_disk_leaves_the_page_cache_and_is_read_all_the_sam
         real(handle, start, length, how)
 
     monkeypatch.setattr(os, "posix_fadvise", advise)
-    regions = [blobs.write([b"x" * 5000]) for _ in range(2)]
+    regions = [write(blobs, [b"x" * 5000]) for _ in range(2)]
     assert left == []
     blobs.settle(regions)
-    assert left == [(0, 2 * BLOCK), (2 * BLOCK, 2 * BLOCK)]
+    assert left == [(0, 4 * BLOCK)]  # neighbours at once
     blobs.settle(regions)  # they are settled
-    assert len(left) == 2
+    assert len(left) == 1
     assert [blobs.get(region.place(0, 5000)) for region in regions] == [b"x" * 5000] * 2
 
 
 def test_a_segment_that_is_short_is_corrupt_and_an_absent_one_is_not_found(
     blobs: Segments, tmp_path: Path
 ) -> None:
-    region = blobs.write([b"sound"])
+    region = write(blobs, [b"sound"])
     (path,) = segments(tmp_path)
     path.write_bytes(b"soun")
     with pytest.raises(Corrupt):

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 from rankspace.errors import ContentConflict, InvalidInput, NotFound, OffsetGap, Overloaded
 from rankspace.media.sample import Part, Sample
 from rankspace.store import checkpoints
-from rankspace.store.append import Batch
 from rankspace.store.config import StoreConfig
+from rankspace.store.drafts import Batch, Draft
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 from rankspace.store.store import Store
 from services.local.committing import Committer
@@ -59,7 +59,7 @@ class Watched:
 
     def __init__(self, store: Store) -> None:
         self._log = store.log
-        self.inline_bytes_max = store.log.inline_bytes_max
+        self.writes_ahead = False
         self.checkpoints = store.log.checkpoints
         self.stopped = False
         self.groups: list[list[Batch]] = []
@@ -67,17 +67,20 @@ class Watched:
         self.gate.set()
         self.slow.set()
 
-    def prepare(
+    def draft(
         self,
         stream: str,
         offset: int | None,
         samples: Sequence[Sample | Rejected],
         epoch: int = 0,
         durability: Durability = "synced",
-    ) -> Batch:
-        batch = self._log.prepare(stream, offset, samples, epoch, durability)
+    ) -> Draft:
+        return self._log.draft(stream, offset, samples, epoch, durability)
+
+    def write(self, batches: Sequence[Batch]) -> Sequence[Batch]:
+        written = self._log.write(batches)
         self.slow.wait(20)
-        return batch
+        return written
 
     def settle(self, batches: Sequence[Batch]) -> None:
         self._log.settle(batches)
@@ -212,10 +215,11 @@ async def test_less_than_synced_is_what_was_asked_for_or_better(store: Store) ->
         assert {(await task).durability for task in together} == {"synced"}
 
 
-async def test_media_of_appends_that_nobody_waits_for_go(store: Store) -> None:
+async def test_media_that_were_written_ahead_for_nobody_go(store: Store) -> None:
     name = store.log.create(f"s{next(_numbers)}").name
     before = blocks(store.config.folder / "blobs")
     async with Room(store) as room:
+        room.log.writes_ahead = True
         room.log.slow.clear()
         given_up = room.append(name, None, [0])
         await asyncio.sleep(0.1)

@@ -7,19 +7,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankspace.errors import Overloaded
-from rankspace.store.append import Batch
+from rankspace.store.drafts import Batch
 from services.local.config import EngineConfig
 from services.local.queueing import Queue, Waiting
 
 
 def waiting(stream: str = "s", size: int = 0, samples: int = 1, ready: bool = True) -> Waiting:
     """An append that is ready, or not yet."""
-
-    def prepare() -> Batch:
-        return Batch(stream, None, ())
-
     answer = asyncio.get_running_loop().create_future()
-    return Waiting(stream, size, samples, prepare, answer, ready)
+    return Waiting(stream, size, samples, answer, Batch(stream, None, ()) if ready else None)
 
 
 def taken(queue: Queue) -> list[Waiting]:
@@ -50,10 +46,10 @@ def test_groups_are_within_bounds_and_nothing_passes_an_append_to_its_stream(
         found = taken(queue)
         for name in "abc":
             mine = [one for one in queued if one.stream == name]
-            first = next((at for at, one in enumerate(mine) if not one.ready), len(mine))
+            first = next((at for at, one in enumerate(mine) if one.batch is None), len(mine))
             assert [one for one in found if one.stream == name] == mine[:first]
         for one in queued:
-            one.ready = True
+            one.batch = one.batch or Batch(one.stream, None, ())
         found += taken(queue)
         assert len(found) == len(queued)
         for one in found:

@@ -1,9 +1,9 @@
 """Work on the event loop itself, a little at a time.
 
-Reading messages and checking their form is nothing but Python. A thread makes it no faster, for one
-thread computes at a time, and it keeps the loop waiting for its turn, again and again. Here it is
-done in the loop, and after every `SLICE_S` of it, whoever it was for, the loop does what else there
-is. First come, first served.
+Reading messages, checking their form and hashing small media is nothing but work. Threads make it
+no faster, for one of them computes at a time, and they keep the loop waiting for its turn, again
+and again. Here it is done in the loop, and after every `SLICE_S` of it, whoever it was for, the
+loop does what else there is. First come, first served.
 """
 
 import asyncio

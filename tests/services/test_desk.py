@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.ingestion.desk import SLICE_S, Desk
+from services.desk import SLICE_S, Desk
 
 
 def busy(seconds: float) -> None:
