@@ -13,6 +13,7 @@ from rankspace.errors import RankspaceError
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import (
     FOR_EVER,
     Alias,
@@ -60,6 +61,10 @@ class Window:
 class Streams(Protocol):
     """The log of samples."""
 
+    @property
+    def inline_bytes_max(self) -> int:
+        """Media of a sample that are laid out beside its row; more are large."""
+
     async def create_stream(
         self,
         name: str,
@@ -92,7 +97,7 @@ class Streams(Protocol):
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:

@@ -21,7 +21,7 @@ from rankspace.store.append import compare_and_append
 from rankspace.store.blobs import Blobs
 from rankspace.store.checkpoints import Checkpoints
 from rankspace.store.database import Database
-from rankspace.store.drafts import Batch, Draft
+from rankspace.store.drafts import Batch, Draft, Laid
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 
 
@@ -48,13 +48,16 @@ class Appends:
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int = 0,
         durability: Durability = "synced",
     ) -> Appended:
         """Append samples at an offset, or at the end (None: then a retry appends twice)."""
-        draft = self.draft(stream, offset, samples, epoch, durability)
-        (outcome,) = self.append_all([draft.batch()])
+        if isinstance(samples, Laid):
+            batch = samples.batch((stream, offset, epoch, durability))
+        else:
+            batch = self.draft(stream, offset, samples, epoch, durability).batch()
+        (outcome,) = self.append_all([batch])
         if isinstance(outcome, RankspaceError):
             raise outcome
         return outcome

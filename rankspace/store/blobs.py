@@ -36,6 +36,10 @@ Used = Callable[[Sequence[str]], Collection[Region]]
 """All regions with one of these names that rows name."""
 
 
+Pieces = Sequence[bytes | memoryview]
+"""Large media of one batch."""
+
+
 @runtime_checkable
 class Blobs(Protocol):
     """Safe to use from any number of threads and processes."""
@@ -43,7 +47,7 @@ class Blobs(Protocol):
     slow: bool
     """Whether a write takes far longer than a commit of rows does."""
 
-    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+    def write_all(self, piles: Sequence[Pieces]) -> list[Region]:
         """Write the pieces of each pile one after the other, each pile into a region of its own.
 
         Before `settle` a crash may lose them. After an error none of them is there.

@@ -14,6 +14,10 @@ from rankspace.store.blobs import Region
 from rankspace.store.content import Packed, Pile
 from rankspace.store.entries import Durability, Rejected
 
+Head = tuple[str, int | None, int, Durability]
+"""Where a batch goes: the stream, the offset (None: at its end), the writer's epoch, and what an
+acknowledgement is to promise."""
+
 
 class Prepared(NamedTuple):
     """A sample, ready to become a row: the columns after the time at which it was stored."""
@@ -43,7 +47,7 @@ class Batch:
     region: Region | None = None
     """Where its large media are."""
 
-    pieces: Sequence[bytes] = ()
+    pieces: Sequence[bytes | memoryview] = ()
     """Large media that are not written yet, one after the other."""
 
     packed: Sequence[Packed | None] = ()
@@ -63,6 +67,26 @@ class Batch:
         return replace(self, samples=rows, region=region, pieces=(), packed=())
 
 
+@dataclass(slots=True)
+class Laid:
+    """Samples that are hashed and laid out: all of a batch but where it is to go."""
+
+    rows: Sequence[Prepared]
+    pieces: Sequence[bytes | memoryview]
+    """Large media, one after the other."""
+
+    packed: Sequence[Packed | None]
+    """As in `Batch`; empty where there are no pieces."""
+
+    size: int
+    """Media bytes."""
+
+    def batch(self, head: Head) -> Batch:
+        """To be appended there."""
+        stream, offset, epoch, durability = head
+        return Batch(stream, offset, self.rows, epoch, durability, None, self.pieces, self.packed)
+
+
 class Draft:
     """A batch in the making: each step of the iteration hashes one sample and lays it out.
 
@@ -73,9 +97,8 @@ class Draft:
         self,
         samples: Sequence[Sample | Rejected],
         inline_bytes_max: int,
-        head: tuple[str, int | None, int, Durability],
+        head: Head,
     ) -> None:
-        """`head` is the stream, the offset, the writer's epoch and what was asked to hold."""
         if not samples:
             raise InvalidInput("a batch holds at least one sample", "samples")
         self._samples = samples
@@ -94,10 +117,9 @@ class Draft:
         """What has come of it, after the last step."""
         for _ in self:
             pass
-        stream, offset, epoch, durability = self._head
         pieces = self._pile.pieces
-        packed = self._packed if pieces else ()
-        return Batch(stream, offset, self._rows, epoch, durability, None, pieces, packed)
+        laid = Laid(self._rows, pieces, self._packed if pieces else (), 0)
+        return laid.batch(self._head)
 
     def _prepare(self, sample: Sample | Rejected) -> None:
         if "\0" in sample.sample_id:

@@ -60,7 +60,7 @@ def whole(path: Path) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def write_at(handle: int, pieces: Sequence[bytes], at: int) -> None:
+def write_at(handle: int, pieces: Sequence[bytes | memoryview], at: int) -> None:
     """Write pieces one after the other, from a position on."""
     for first in range(0, len(pieces), _VECTOR):
         some = pieces[first : first + _VECTOR]

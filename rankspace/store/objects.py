@@ -19,7 +19,7 @@ from contextlib import suppress
 from functools import lru_cache
 
 from rankspace.errors import Corrupt, InvalidConfig, NotFound, Overloaded
-from rankspace.store.blobs import Region, Used, is_name, parse_place
+from rankspace.store.blobs import Pieces, Region, Used, is_name, parse_place
 from rankspace.store.bucket import Bucket
 
 _WINDOW = 512 << 10
@@ -53,7 +53,7 @@ class Objects:
                 "store.blobs",
             )
 
-    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+    def write_all(self, piles: Sequence[Pieces]) -> list[Region]:
         regions: list[Region] = []
         written = False
         try:
@@ -98,8 +98,8 @@ class Objects:
     def close(self) -> None:
         self._bucket.close()
 
-    def _write(self, pieces: Sequence[bytes]) -> Region:
-        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+    def _write(self, pieces: Pieces) -> Region:
+        data = b"".join(pieces)  # of a single one of bytes it makes no copy
         region = Region(secrets.token_hex(16), 0, len(data))
         self._bucket.put(self._folder + region.name, data)
         return region

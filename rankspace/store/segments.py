@@ -31,7 +31,7 @@ from queue import SimpleQueue
 
 from rankspace.errors import Corrupt, NotFound
 from rankspace.store import faults, files
-from rankspace.store.blobs import Region, Used, is_name, parse_place
+from rankspace.store.blobs import Pieces, Region, Used, is_name, parse_place
 from rankspace.store.extents import end_of, gaps, stretches, up
 
 _STEP = 16 << 20  # bytes of room taken from the file system at once
@@ -69,7 +69,7 @@ class Segments:
         self._open: dict[str, _Segment] = {}
         self._clean: set[str] = set()
 
-    def write_all(self, piles: Sequence[Sequence[bytes]]) -> list[Region]:
+    def write_all(self, piles: Sequence[Pieces]) -> list[Region]:
         """Each pile into a region; those that lie side by side are written in one call."""
         sizes = [sum(map(len, pieces)) for pieces in piles]
         with faults.disk():
@@ -247,12 +247,12 @@ class Segments:
 
 
 def _together(
-    places: Sequence[tuple[_Segment, int]], piles: Sequence[Sequence[bytes]]
-) -> Iterator[tuple[_Segment, int, list[bytes]]]:
+    places: Sequence[tuple[_Segment, int]], piles: Sequence[Pieces]
+) -> Iterator[tuple[_Segment, int, Pieces]]:
     """What is to be written where; of neighbours with the zeros between them."""
     last: _Segment | None = None
     first = end = 0
-    found: list[bytes] = []
+    found: list[bytes | memoryview] = []
     for (segment, start), pieces in zip(places, piles, strict=True):
         if segment is last and start == up(end):
             found.append(bytes(start - end))

@@ -35,6 +35,8 @@ class Door(grpc.aio.ServerInterceptor):
         self._quotas = quotas
         self._audit = audit
         self._calls_max = calls_max
+        self.readers: dict[str, Callable[[bytes], Any]] = {}
+        """How messages of a method are read, where that is not protobuf's own way."""
 
     async def intercept_service(
         self,
@@ -47,7 +49,8 @@ class Door(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         call = current(method, rule(method), handler.request_streaming, handler.response_streaming)
         self._calls.begin(call)
-        return _behind(handler, call, lambda context: self._entered(call, context))
+        read = self.readers.get(method, handler.request_deserializer)
+        return _behind(handler, read, call, lambda context: self._entered(call, context))
 
     @asynccontextmanager
     async def _entered(self, call: OpenCall, context: Context) -> AsyncIterator[None]:
@@ -90,8 +93,13 @@ class Door(grpc.aio.ServerInterceptor):
             self._audit.note(deed, denied)
 
 
-def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any]) -> Handler:
-    """The same handler, behind the door.
+def _behind(
+    handler: Handler,
+    read: Callable[[bytes], Any] | None,
+    call: OpenCall,
+    entered: Callable[[Context], Any],
+) -> Handler:
+    """The same handler, behind the door; `read` reads its messages.
 
     To gRPC every call streams its messages: then the door is asked before one has come, strangers
     send none that is read, and a call whose message never comes can be told so.
@@ -129,7 +137,7 @@ def _behind(handler: Handler, call: OpenCall, entered: Callable[[Context], Any])
     )
     return build(
         many if many_out else one,
-        request_deserializer=reading(handler.request_deserializer),
+        request_deserializer=reading(read),
         response_serializer=handler.response_serializer,
     )
 

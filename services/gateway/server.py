@@ -44,6 +44,7 @@ SERVICES = tuple(
     for file in (ingestion_pb2, training_pb2, generation_pb2, models_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
+APPEND = "/rankspace.v1.IngestionService/AppendSamples"
 ENVELOPE = 1 << 16
 """Bytes that an answer may add to what it carries."""
 
@@ -70,14 +71,16 @@ async def running(
     quotas = Quotas(config.quotas, engine)
     calls = OpenCalls(guard, config.auth.recheck_s, config.unary_s_max, config.idle_s_max)
     audit = Audit(config.audit)
+    door = Door(guard, calls, quotas, audit, config.calls_max)
     server = grpc.aio.server(
-        interceptors=[Door(guard, calls, quotas, audit, config.calls_max)],
+        interceptors=[door],
         options=_options(config, shared=beside is not None),
         maximum_concurrent_rpcs=CALLS_BEFORE_THE_DOOR * config.calls_max,
     )
     signs = health.aio.HealthServicer()
     draining = Draining(config.grace_s)
     ingestion = _add_services(server, signs, draining, engine, quotas, config)
+    door.readers[APPEND] = ingestion.read
     port = listen(server, config)  # before the store is opened: a second server fails here
     async with audit.writing(), calls.watched(), AsyncExitStack() as stack:
         try:

@@ -11,13 +11,17 @@ from rankspace.errors import InvalidInput, LimitExceeded, NotBuilt, RankspaceErr
 from rankspace.media.limits import Limits
 from rankspace.media.probe import check_form
 from rankspace.media.sample import Sample
+from rankspace.store.content import media_bytes
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import Refusal, Rejected
 from rankspace.store.growing import Medium
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire import ingestion as wire
+from rankspace.wire.intake import Plain
 from rankspace.wire.media import read_sample, write_sample
 from services.desk import Desk
 from services.ingestion.config import IngestionConfig
+from services.sandbox.asking import Glimpse
 from services.sandbox.decoding import Sandbox
 from services.sandbox.messages import pieces
 from services.telemetry import tracing
@@ -55,6 +59,28 @@ class Admitted:
     refusals: dict[int, RankspaceError]
     """Why, by the place in the batch."""
 
+    plain: Plain | None = None
+    """The batch instead of its entries, where all of it is read and laid out already."""
+
+    @property
+    def what(self) -> list[Sample | Rejected] | Laid:
+        """What the engine is given."""
+        return self.entries if self.plain is None else self.plain
+
+    @property
+    def samples(self) -> int:
+        """How many are to be stored as samples."""
+        if self.plain is not None:
+            return len(self.plain.rows)
+        return sum(isinstance(entry, Sample) for entry in self.entries)
+
+    @property
+    def bytes(self) -> int:
+        """Their media bytes."""
+        if self.plain is not None:
+            return self.plain.size
+        return sum(media_bytes(entry) for entry in self.entries if isinstance(entry, Sample))
+
 
 async def read(
     batch: pb.SampleBatch,
@@ -86,6 +112,20 @@ def _reading(found: Read, grown: Mapping[str, Medium] | None) -> Iterator[None]:
             found.refusals[at] = error
         found.samples.append(sample)
         yield
+
+
+async def glanced(plain: Plain, sandbox: Sandbox, tenant: str) -> Admitted | None:
+    """Look into the media of a plain batch; None: it is not as plain as it looks."""
+    with tracing.step("sandbox"):
+        glimpses = [
+            Glimpse([*head[1:6], len(head.data), []], None if head.whole else head.data)
+            for head in plain.heads
+        ]
+        untold = await sandbox.untold(glimpses, tenant)
+        doubtful = [plain.sample(plain.heads[at].place) for at in untold]
+        if doubtful and any(await sandbox.checked(doubtful, tenant)):
+            return None
+    return Admitted([], {}, plain)
 
 
 async def judge(

@@ -1,16 +1,16 @@
 """The words of AppendSamples: what its messages ask for, and what is answered."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from rankspace.errors import RankspaceError, Unreachable
 from rankspace.store.entries import Appended
 from rankspace.store.growing import Step
 from rankspace.v1 import ingestion_pb2 as pb
+from rankspace.v1 import media_pb2
 from rankspace.wire import growing as wire_growing
 from rankspace.wire import ingestion as wire
 from services.errors import problem
-from services.ingestion.admission import Admitted
 from services.ingestion.config import IngestionConfig
 
 
@@ -49,17 +49,20 @@ def behind_a_batch() -> Iterator[None]:
 
 
 def write_result(
-    appended: Appended, batch: pb.SampleBatch, admitted: Admitted
+    appended: Appended,
+    offset: int | None,
+    samples: Sequence[media_pb2.Sample],
+    refusals: Mapping[int, RankspaceError],
 ) -> pb.AppendSamplesResponse:
-    """A batch is stored."""
+    """A batch is stored that was to land there; `samples` are those that refusals are about."""
     errors = [
         pb.SampleError(
             index=index,
             offset=appended.first + index,
-            sample_id=batch.samples[index].sample_id,
+            sample_id=samples[index].sample_id,
             problem=problem(error),
         )
-        for index, error in admitted.refusals.items()
+        for index, error in refusals.items()
     ]
     result = pb.AppendResult(
         offset=appended.first,
@@ -67,6 +70,6 @@ def write_result(
         durable_offset=appended.next,
         sample_errors=errors,
         durability=wire.write_durability(appended.durability),
-        at_least_once=not batch.HasField("offset"),
+        at_least_once=offset is None,
     )
     return pb.AppendSamplesResponse(result=result, next_offset=appended.next)

@@ -13,20 +13,20 @@ answer is written, and against what the server holds until it is stored.
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from typing import Any, TypeAlias
 
 from rankspace.errors import InvalidInput, RankspaceError, Unreachable
-from rankspace.store.growing import Grown, Medium
+from rankspace.store.growing import Grown
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire import growing as wire_growing
-from rankspace.wire import ingestion as wire
 from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams
 from services.errors import problem
-from services.ingestion.admission import Admitted, judge, kept, read
-from services.ingestion.answering import behind_a_batch, placed, read_steps, write_result
+from services.ingestion.admission import Admitted
+from services.ingestion.answering import read_steps
+from services.ingestion.batches import Batches
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
 from services.ingestion.room import Item, Requests, Room, Writer
@@ -46,6 +46,7 @@ class Appending:
         self._config = config
         self._room = room
         self._writer = writer
+        self._batches = Batches(engine, config, room, writer)
         self._credits = Credits(config.credit_bytes, config.credit_batches)
         self._inbox: deque[Item] = deque()
         self._news = asyncio.Event()
@@ -99,9 +100,9 @@ class Appending:
             CREDIT_BATCHES.add(1)
             CREDIT_BYTES.add(size)
             item = Item(request, size, span=tracing.begin("append", bytes=size))
-            if request.HasField("batch"):
+            if item.what == "batch":
                 with tracing.within(item.span):
-                    item.admitting = asyncio.create_task(self._admit(item))
+                    item.admitting = asyncio.create_task(self._batches.admit(item))
             self._inbox.append(item)
             self._news.set()
 
@@ -118,7 +119,7 @@ class Appending:
             try:
                 if self._under_way:
                     await asyncio.wait(self._under_way)
-                if run[0].request.HasField("piece"):
+                if run[0].what == "piece":
                     responses = await self._grow(run)
                 else:
                     with tracing.within(run[0].span):
@@ -167,9 +168,7 @@ class Appending:
             self._news.clear()
             await self._news.wait()
         run = [self._inbox.popleft()]
-        while self._inbox and all(
-            item.request.HasField("piece") for item in (run[-1], self._inbox[0])
-        ):
+        while self._inbox and all(item.what == "piece" for item in (run[-1], self._inbox[0])):
             run.append(self._inbox.popleft())
         return run
 
@@ -188,12 +187,12 @@ class Appending:
         self, item: Item, before: Collection["asyncio.Task[Any]"] = ()
     ) -> pb.AppendSamplesResponse:
         try:
-            match item.request.WhichOneof("request"):
+            match item.what:
                 case "batch":
                     admitted = await item.admitting if item.admitting else None
                     if admitted is None:
-                        return await self._append_grown(item)
-                    return await self._append(item.request.batch, admitted)
+                        return await self._batches.append_grown(item)
+                    return await self._batches.append(item, admitted)
                 case "setup":
                     raise InvalidInput(
                         "only the first message is a setup; open another call", "setup"
@@ -207,60 +206,10 @@ class Appending:
                 await asyncio.wait(before)
             return await self._error(error)
 
-    async def _admit(
-        self, item: Item, grown: Mapping[str, Medium] | None = None
-    ) -> Admitted | None:
-        """Judge a batch; None if it names growing media that are not given."""
-        room, batch = self._room, item.request.batch
-        with tracing.step("admit", samples=len(batch.samples)):
-            found = await read(batch, self._config, room.desk, grown)
-            if grown is None and found.grows:
-                return None
-            stream, samples = self._writer.stream, len(batch.samples)
-            await room.quotas.spend(stream, samples, lambda: item.size)
-            tenant, strip = caller().tenant, self._writer.strip
-            return await judge(found, room.sandbox, tenant=tenant, strip=strip)
-
-    async def _append(self, batch: pb.SampleBatch, admitted: Admitted) -> pb.AppendSamplesResponse:
-        """The one place where samples are appended."""
-        writer = self._writer
-        with tracing.step("commit", samples=len(admitted.entries)):
-            appended = await self._engine.append(
-                writer.stream,
-                wire.read_offset(batch),
-                admitted.entries,
-                writer.epoch,
-                writer.durability,
-            )
-        if admitted.refusals and writer.keep_rejects:
-            refused = kept(batch, admitted, appended.first)
-            with behind_a_batch():
-                await self._engine.keep_rejects(writer.stream, refused)
-        appends.stored(caller().tenant, appended, admitted.entries, admitted.refusals.values())
-        return write_result(appended, batch, admitted)
-
-    async def _append_grown(self, item: Item) -> pb.AppendSamplesResponse:
-        """A batch that names growing media: they are read back whole, a few batches at a time."""
-        batch = item.request.batch
-        places = list(wire_growing.named(batch))
-        media_ids = [media_id for media_id, _ in places]
-        stream, size = self._writer.stream, self._config.growing_bytes_max
-        async with self._room.grown:
-            try:
-                grown = await self._engine.grown(stream, media_ids, size)
-            except RankspaceError as error:
-                raise placed(error, places) from error
-            admitted = await self._admit(item, grown)
-            assert admitted is not None  # noqa: S101 - nothing it names is missing
-            response = await self._append(batch, admitted)
-        with behind_a_batch():
-            await self._engine.take_grown(stream, media_ids)
-        return response
-
     async def _grow(self, run: Sequence[Item]) -> list[pb.AppendSamplesResponse]:
         """Pieces that came one after the other, in one transaction."""
         writer = self._writer
-        asked = read_steps([item.request for item in run], self._config)
+        asked = read_steps([item.message() for item in run], self._config)
         steps = [step for step in asked if not isinstance(step, RankspaceError)]
         try:
             size = sum(item.size for item in run)

@@ -34,5 +34,9 @@ class IngestionConfig(Config):
     chunk_bytes_max: int = Field(default=1 << 20, gt=0, le=16 << 20)
     """Bytes of one chunk of a growing medium."""
 
+    native: bool = True
+    """Read batches of plain samples by code that a C++ compiler on this machine makes of
+    rankspace/wire/intake.cpp. Without a compiler, or for other batches, it is done in Python."""
+
     keep_rejects: bool = False
     """Keep refused samples of every stream, not only of those labelled "rejects" = "keep"."""

@@ -4,10 +4,11 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from rankspace.store.entries import Durability
 from rankspace.v1 import ingestion_pb2 as pb
+from rankspace.wire.intake import Plain
 from services.desk import Desk
 from services.ingestion.admission import Admitted
 from services.ingestion.config import IngestionConfig
@@ -30,11 +31,15 @@ class Requests(Protocol):
         """Once."""
 
 
+Came: TypeAlias = pb.AppendSamplesRequest | Plain
+"""A message as it was read."""
+
+
 @dataclass(slots=True)
 class Item:
     """One message on its way through the call."""
 
-    request: pb.AppendSamplesRequest
+    came: Came
     size: int
     admitting: "asyncio.Task[Admitted | None] | None" = None
     """None comes of it where the batch has to wait for what was sent before it."""
@@ -42,6 +47,31 @@ class Item:
     read_at: float = field(default_factory=time.monotonic)
     span: Any = None
     """Its part of the caller's trace, if one is made."""
+
+    @property
+    def plain(self) -> Plain | None:
+        """The batch, if it was read in one go."""
+        return self.came if isinstance(self.came, Plain) else None
+
+    @property
+    def what(self) -> str | None:
+        """The name of what it carries."""
+        if isinstance(self.came, Plain):
+            return "batch"
+        return self.came.WhichOneof("request")
+
+    @property
+    def samples(self) -> int:
+        """Of its batch."""
+        if isinstance(self.came, Plain):
+            return len(self.came.rows)
+        return len(self.came.batch.samples)
+
+    def message(self) -> pb.AppendSamplesRequest:
+        """As protobuf reads it."""
+        if isinstance(self.came, Plain):
+            self.came = pb.AppendSamplesRequest.FromString(self.came.message)
+        return self.came
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import ingestion_pb2_grpc as pb_grpc
 from rankspace.wire import ingestion as wire
 from rankspace.wire.growing import write_state
+from rankspace.wire.intake import Intake, Plain
 from rankspace.wire.names import read_name, read_page
 from rankspace.wire.problems import BY_REASON
 from services.auth import caller
@@ -23,11 +24,15 @@ from services.errors import problem
 from services.ingestion.appending import Appending
 from services.ingestion.config import IngestionConfig
 from services.ingestion.rejecting import Rejecting
-from services.ingestion.room import Requests, Room, Writer
+from services.ingestion.room import Came, Requests, Room, Writer
 from services.quotas import Quotas
 from services.telemetry.metrics import READ_SAMPLES
 
 Context = ServicerContext[Any, Any]
+
+
+READ_AT_ONCE = 2 << 20
+"""Bytes of a message that is read in one go: a millisecond or two, most of it hashing."""
 
 
 class Ingestion(pb_grpc.IngestionServiceServicer):
@@ -47,6 +52,18 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         self._message_bytes_max = message_bytes_max
         self._room = Room(config, quotas)
         self._rejecting = Rejecting(engine, config, self._room)
+        self._intake: Intake | None = None
+        if config.native:
+            most = engine.inline_bytes_max
+            self._intake = Intake.load(config.limits, config.batch_samples_max, most)
+
+    def read(self, message: bytes) -> Came:
+        """A message of AppendSamples. Raises DecodeError."""
+        if self._intake is not None and len(message) <= READ_AT_ONCE:
+            plain = self._intake.read(message)
+            if plain is not None:
+                return plain
+        return pb.AppendSamplesRequest.FromString(message)
 
     def close(self) -> None:
         """End the processes that look into media; no call is open any more."""
@@ -100,8 +117,10 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
         self, requests: AsyncIterator[pb.AppendSamplesRequest], _context: Context
     ) -> AsyncIterator[pb.AppendSamplesResponse]:
         """One answer to every message, in order; a batch that is refused does not end the call."""
-        first = await anext(aiter(requests), pb.AppendSamplesRequest())
-        name, epoch = await self._writer(first)
+        first: Came = await anext(aiter(requests), pb.AppendSamplesRequest())
+        if isinstance(first, Plain) or not first.HasField("setup"):
+            raise InvalidInput("the first message is the setup; send it and wait", "setup")
+        name, epoch = await self._writer(first.setup)
         durability = wire.read_durability(first.setup.durability)
         stream = await self._engine.stream(name)
         keep = self._config.keep_rejects or stream.labels.get("rejects") == "keep"
@@ -115,17 +134,15 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
             async for answer in answers:
                 yield answer
 
-    async def _writer(self, first: pb.AppendSamplesRequest) -> tuple[str, int]:
+    async def _writer(self, setup: pb.AppendSetup) -> tuple[str, int]:
         """The stream to write to and the epoch to write with."""
-        if not first.HasField("setup"):
-            raise InvalidInput("the first message is the setup; send it and wait", "setup")
-        name = read_name("streams", first.setup.stream, "setup.stream")
-        epoch = first.setup.writer_epoch
-        if epoch < 0 or (epoch and first.setup.take_over):
+        name = read_name("streams", setup.stream, "setup.stream")
+        epoch = setup.writer_epoch
+        if epoch < 0 or (epoch and setup.take_over):
             raise InvalidInput(
                 "writer_epoch is 0 or more, and 0 with take_over", "setup.writer_epoch"
             )
-        if epoch or first.setup.take_over:
+        if epoch or setup.take_over:
             epoch = await self._engine.claim(name, epoch)
         return name, epoch
 

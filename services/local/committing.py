@@ -27,7 +27,7 @@ from rankspace.errors import Overloaded, RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.appends import unused
 from rankspace.store.content import media_bytes
-from rankspace.store.drafts import Batch, Draft
+from rankspace.store.drafts import Batch, Draft, Laid
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
 from services.desk import Desk
 from services.local.config import EngineConfig
@@ -130,29 +130,40 @@ class Committer:
         await asyncio.to_thread(self._own.shutdown)
 
     async def append(
-        self, stream: str, offset: int | None, samples: Samples, epoch: int, durability: Durability
+        self,
+        stream: str,
+        offset: int | None,
+        samples: Samples | Laid,
+        epoch: int,
+        durability: Durability,
     ) -> Appended:
         """Append in the next commit; see `Log.append`."""
-        sizes = [media_bytes(sample) for sample in samples if isinstance(sample, Sample)]
+        sizes = _sizes(samples)
         size = sum(sizes)
         await self._queue.enter(size)
         if self._closed:
             raise Overloaded("the server is about to stop", retry_after_s=1.0)
         answer = asyncio.get_running_loop().create_future()
-        waiting = Waiting(stream, size, len(samples), answer)
+        waiting = Waiting(stream, size, len(sizes), answer)
         self._queue.add(waiting)
         try:
-            draft = self._log.draft(stream, offset, samples, epoch, durability)
-            if max(sizes, default=0) > HASHED_AT_ONCE:
-                await self._run(draft.batch)
+            if isinstance(samples, Laid):
+                batch = samples.batch((stream, offset, epoch, durability))
             else:
-                await self._desk.through(draft)
-            waiting.batch = await self._ahead(draft.batch())
+                draft = self._log.draft(stream, offset, samples, epoch, durability)
+                batch = await self._drafted(draft, max(sizes, default=0))
+            waiting.batch = await self._ahead(batch)
         finally:
             if waiting.batch is None:
                 self._queue.leave(waiting)
             self._ready.set()
         return await answer
+
+    async def _drafted(self, draft: Draft, largest: int) -> Batch:
+        if largest > HASHED_AT_ONCE:
+            return await self._run(draft.batch)
+        await self._desk.through(draft)
+        return draft.batch()
 
     async def _ahead(self, batch: Batch) -> Batch:
         """The batch with its large media written, if that is best done before its turn."""
@@ -260,6 +271,13 @@ class Committer:
         done = asyncio.get_running_loop().run_in_executor(self._own, task)
         await asyncio.wait((done,))
         return done
+
+
+def _sizes(samples: Samples | Laid) -> list[int]:
+    """Media bytes of each."""
+    if isinstance(samples, Laid):
+        return [row.size for row in samples.rows]
+    return [media_bytes(one) if isinstance(one, Sample) else 0 for one in samples]
 
 
 def _answer(future: asyncio.Future[Appended], outcome: Appended | BaseException) -> None:

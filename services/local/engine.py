@@ -13,6 +13,7 @@ from rankspace.generation.request import Embedding, Scores, SessionConfig
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
 from rankspace.store.config import StoreConfig
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import (
     FOR_EVER,
     Alias,
@@ -56,6 +57,10 @@ class LocalEngine(Ingesting):
         self._trainer = trainer
         self._pool = ThreadPoolExecutor(self._config.store_threads, "store")
         self._media_pool = ThreadPoolExecutor(self._config.media_threads, "media")
+
+    @property
+    def inline_bytes_max(self) -> int:
+        return self._store_config.inline_bytes_max
 
     async def ready(self) -> None:
         self._store = await self._with(lambda: Store.open(self._store_config))
@@ -117,7 +122,7 @@ class LocalEngine(Ingesting):
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:

@@ -17,7 +17,7 @@ where to wait, and in whose turn.
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import structlog
@@ -55,6 +55,23 @@ Reader = Callable[[Any, Sequence[Part], memoryview], Sequence[Found]]
 log = structlog.get_logger()
 
 
+class Glimpse(NamedTuple):
+    """What is shown of a part at first."""
+
+    row: list[Any]
+    """As `messages.write_part` makes it."""
+
+    head: memoryview | None
+    """The first bytes; None: all of them have to be looked at."""
+
+
+def glimpse(part: Part) -> Glimpse:
+    """What is shown of this one."""
+    size = needed(part)
+    head = None if size is None else memoryview(part.data)[:size]
+    return Glimpse(write_part(part, None if head is None else len(head)), head)
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """What a process is asked."""
@@ -78,20 +95,19 @@ class Task:
 
     def judged(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
         """Why each part is refused; None: it is not."""
-        untold = yield from self.untold(parts)
+        untold = yield from self.untold([glimpse(part) for part in parts])
         found: list[InvalidInput | None] = [None] * len(parts)
         answers = yield from self.probed([parts[at] for at in untold])
         for at, answer in zip(untold, answers, strict=True):
             found[at] = answer
         return found
 
-    def untold(self, parts: Sequence[Part]) -> Asking[list[int]]:
+    def untold(self, glimpses: Sequence[Glimpse]) -> Asking[list[int]]:
         """Which parts their heads do not tell to be in order; those are to be `probed`."""
-        heads = [needed(part) for part in parts]
-        short = [at for at, head in enumerate(heads) if head is not None]
-        found = [at for at, head in enumerate(heads) if head is None]
+        short = [at for at, one in enumerate(glimpses) if one.head is not None]
+        found = [at for at, one in enumerate(glimpses) if one.head is None]
         for start in range(0, len(short), HEADS_AT_ONCE):
-            found += yield from self._heads(short[start : start + HEADS_AT_ONCE], parts, heads)
+            found += yield from self._heads(short[start : start + HEADS_AT_ONCE], glimpses)
         return sorted(found)
 
     def probed(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
@@ -107,15 +123,12 @@ class Task:
         (answer,) = yield from self._asked("decode", [part], _decoded)
         return answer
 
-    def _heads(
-        self, pack: Sequence[int], parts: Sequence[Part], heads: Sequence[int | None]
-    ) -> Asking[list[int]]:
+    def _heads(self, pack: Sequence[int], glimpses: Sequence[Glimpse]) -> Asking[list[int]]:
         """Which of the parts have to be looked at whole."""
         worker: Worker = yield False
-        media = [memoryview(parts[at].data)[: heads[at]] for at in pack]
-        rows = [write_part(parts[at], len(head)) for at, head in zip(pack, media, strict=True)]
+        media = [head for at in pack if (head := glimpses[at].head) is not None]
+        words = {"task": "heads", "parts": [glimpses[at].row for at in pack]}
         try:
-            words = {"task": "heads", "parts": rows}
             answer = yield Question(words, media, self._patience("heads"), glance=True)
             return [pack[place] for place in read_open(answer, len(pack))]
         except Nonsense:

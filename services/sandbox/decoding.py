@@ -21,7 +21,7 @@ from rankspace.media.decode import Decoded
 from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
-from services.sandbox.asking import Asking, Found, Step, Task, advanced, through
+from services.sandbox.asking import Asking, Found, Glimpse, Step, Task, advanced, glimpse, through
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
 from services.sandbox.exchange import asked
@@ -77,13 +77,17 @@ class Sandbox:
         if not parts:
             return found
         with _timed():
-            untold = await self._gathering.untold(parts, tenant)
+            untold = await self.untold([glimpse(part) for part in parts], tenant)
             if untold:
                 task = self._task()
                 asking = task.probed([parts[at] for at in untold])
                 answers = await self._awaited(task, asking, tenant)
                 found = _first(len(samples), [places[at] for at in untold], answers)
         return found
+
+    async def untold(self, glimpses: Sequence[Glimpse], tenant: str = "") -> list[int]:
+        """Which parts the first bytes of their media do not tell to be in order."""
+        return await self._gathering.untold(glimpses, tenant) if glimpses else []
 
     async def stripped(
         self, samples: Sequence[Sample], tenant: str = ""
@@ -143,9 +147,9 @@ class Sandbox:
                     self._pool.give_back(worker)
         return step.end[0]
 
-    async def _untold(self, parts: Sequence[Part], tenant: str) -> list[int]:
+    async def _untold(self, glimpses: Sequence[Glimpse], tenant: str) -> list[int]:
         task = self._task()
-        return await self._awaited(task, task.untold(parts), tenant)
+        return await self._awaited(task, task.untold(glimpses), tenant)
 
     async def _awaited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
         """Ask, and let others go on meanwhile."""

@@ -10,16 +10,15 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from rankspace.media.sample import Part
-from services.sandbox.asking import HEADS_AT_ONCE
+from services.sandbox.asking import HEADS_AT_ONCE, Glimpse
 
-Ask = Callable[[Sequence[Part], str], Awaitable[list[int]]]
+Ask = Callable[[Sequence[Glimpse], str], Awaitable[list[int]]]
 """Which of these parts of a tenant their heads do not tell to be in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    parts: Sequence[Part]
+    glimpses: Sequence[Glimpse]
     answer: "asyncio.Future[list[int]]"
 
 
@@ -31,9 +30,9 @@ class Gathering:
         self._lines: dict[str, deque[_Waiting]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def untold(self, parts: Sequence[Part], tenant: str) -> list[int]:
+    async def untold(self, glimpses: Sequence[Glimpse], tenant: str) -> list[int]:
         """As `ask`, together with others of the tenant."""
-        waiting = _Waiting(parts, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(glimpses, asyncio.get_running_loop().create_future())
         if (line := self._lines.get(tenant)) is not None:
             line.append(waiting)
         else:
@@ -55,8 +54,8 @@ class Gathering:
                 waiting.answer.cancel()
 
     async def _answer(self, those: Sequence[_Waiting], tenant: str) -> None:
-        parts = [part for waiting in those for part in waiting.parts]
-        asking = asyncio.ensure_future(self._ask(parts, tenant))
+        glimpses = [one for waiting in those for one in waiting.glimpses]
+        asking = asyncio.ensure_future(self._ask(glimpses, tenant))
         try:
             await asyncio.wait((asking,))
         except asyncio.CancelledError:
@@ -68,7 +67,7 @@ class Gathering:
         untold = asking.result() if problem is None else []
         first = 0
         for waiting in those:
-            end = first + len(waiting.parts)
+            end = first + len(waiting.glimpses)
             if waiting.answer.done():  # who asked has gone
                 pass
             elif problem is not None:
@@ -81,8 +80,8 @@ class Gathering:
 def _together(line: deque[_Waiting]) -> list[_Waiting]:
     """The first who wait, as many as go into one question."""
     found = [line.popleft()]
-    size = len(found[0].parts)
-    while line and size + len(line[0].parts) <= HEADS_AT_ONCE:
+    size = len(found[0].glimpses)
+    while line and size + len(line[0].glimpses) <= HEADS_AT_ONCE:
         found.append(line.popleft())
-        size += len(found[-1].parts)
+        size += len(found[-1].glimpses)
     return found

@@ -1,29 +1,23 @@
 """What became of a batch, told once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from rankspace.errors import RankspaceError
-from rankspace.media.sample import Sample
-from rankspace.store.content import media_bytes
-from rankspace.store.entries import Appended, Rejected
+from rankspace.store.entries import Appended
 from services.telemetry.metrics import BATCHES, BYTES, REFUSALS, REJECTS, SAMPLES
 
 
 def stored(
-    tenant: str,
-    appended: Appended,
-    entries: Sequence[Sample | Rejected],
-    refusals: Iterable[RankspaceError],
+    tenant: str, appended: Appended, samples: int, size: int, refusals: Iterable[RankspaceError]
 ) -> None:
-    """A batch is in its stream, perhaps since before."""
+    """So many samples and media bytes are in their stream, perhaps since before."""
     if BATCHES.live is None:
         return
     BATCHES.add(1, tenant, "duplicate" if appended.duplicate else "stored")
     if appended.duplicate:
         return
-    samples = [entry for entry in entries if isinstance(entry, Sample)]
-    SAMPLES.add(len(samples), tenant)
-    BYTES.add(sum(map(media_bytes, samples)), tenant)
+    SAMPLES.add(samples, tenant)
+    BYTES.add(size, tenant)
     for error in refusals:
         REJECTS.add(1, tenant, error.reason())
 

@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 from rankspace.errors import RankspaceError
 from rankspace.media.sample import Sample
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import (
     FOR_EVER,
     Appended,
@@ -28,6 +29,10 @@ class TenantStreams:
     def __init__(self, engine: Engine, quotas: Quotas) -> None:
         self._engine = engine
         self._quotas = quotas
+
+    @property
+    def inline_bytes_max(self) -> int:
+        return self._engine.inline_bytes_max
 
     async def create_stream(
         self,
@@ -75,7 +80,7 @@ class TenantStreams:
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:

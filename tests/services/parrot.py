@@ -12,6 +12,7 @@ from rankspace.errors import MalformedMedia, NotFound, Overloaded
 from rankspace.generation.request import Ask, Delta, Embedding, Scores, SessionConfig, Usage
 from rankspace.media.sample import Part, Sample
 from rankspace.store.access import Holding, StoredToken
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import (
     ENDED,
     FOR_EVER,
@@ -91,6 +92,7 @@ class ParrotEngine(Ingesting):
         self.sessions: list[Parrot] = []
         self._sessions_max = sessions_max
         self._turn = asyncio.Lock()
+        self.inline_bytes_max = store.config.inline_bytes_max
 
     async def create_stream(
         self,
@@ -126,7 +128,7 @@ class ParrotEngine(Ingesting):
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:

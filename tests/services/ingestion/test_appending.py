@@ -11,6 +11,7 @@ import pytest
 from rankspace.errors import Overloaded
 from rankspace.media.sample import Part, Sample
 from rankspace.store.config import StoreConfig
+from rankspace.store.drafts import Laid
 from rankspace.store.entries import Appended, Durability, Refusal, Rejected
 from rankspace.store.store import Store
 from rankspace.v1 import ingestion_pb2 as pb
@@ -35,7 +36,7 @@ class Gathering(ParrotEngine):
         self,
         stream: str,
         offset: int | None,
-        samples: Sequence[Sample | Rejected],
+        samples: Sequence[Sample | Rejected] | Laid,
         epoch: int,
         durability: Durability = "synced",
     ) -> Appended:

@@ -1,0 +1,350 @@
+// A batch of plain samples off the wire: read, checked, hashed and described in one pass over its bytes.
+//
+// What is plain, and what this must agree with, stands in intake.py, which compiles this file. Whatever
+// is not plain is declined, and so is every byte that protobuf would not write for a plain batch; so no
+// case has to be thought of here that is not right in every respect.
+//
+// Every read goes through a View, which knows its end. Nothing is allocated; what is written goes into
+// the caller's rows (as many as samples are taken), hashes and text (whose ends are checked).
+#include <cstdint>
+#include <cstring>
+
+extern "C" int utf8_fast(const uint8_t* at, int64_t size);
+
+typedef int64_t num;
+
+enum Modality : num { NONE = -1, TEXT = 0, AUDIO = 1, IMAGE = 2 };
+static const char* const MODALITIES[] = {"text", "audio", "image"};
+
+enum Encoding : num { UNSAID, WAV, FLAC, OGG, MP3, OPUS, S16LE, F32LE, PNG, JPEG, WEBP, GIF, FOREIGN };
+static const char* const ENCODINGS[] = {
+    "", "wav", "flac", "ogg", "mp3", "opus", "pcm_s16le", "pcm_f32le", "png", "jpeg", "webp", "gif"};
+
+static const num ROLE_CHARS_MAX = 64;
+static const num INT32_MOST = 0x7fffffff;
+static const num YEAR_9999_US = 253402300800000000;
+static const num DIGEST = 32;
+
+// OpenSSL's SHA-256; its context takes 112 bytes.
+typedef int (*Init)(void*);
+typedef int (*Update)(void*, const void*, size_t);
+typedef int (*Final)(uint8_t*, void*);
+
+struct Bounds {
+    num samples, id_chars, text_bytes, part_bytes, inline_bytes, head_bytes, text_room;
+    Init init; Update update; Final final;
+};
+
+struct Row {  // places count from the start of the message
+    num time_us, start, size, modality, encoding, rate_hz, channels;
+    num head;  // bytes to look at; -1: all
+    num id_start, id_size, role_start, role_size;
+};
+
+struct Told { num offset /* -1: none */, size, large, media, text_size; };
+
+struct View {
+    const uint8_t *at = nullptr, *end = nullptr;
+    num size() const { return end - at; }
+    bool more() const { return at < end; }
+    bool starts(const char* with, num length, num from = 0) const {
+        return size() >= from + length && memcmp(at + from, with, (size_t)length) == 0;
+    }
+};
+
+// A number of at most 63 bits in its shortest form.
+static bool read_number(View& from, num& value) {
+    uint64_t found = 0;
+    for (int shift = 0; shift < 63; shift += 7) {
+        if (!from.more()) return false;
+        uint8_t byte = *from.at++;
+        found |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) { value = (num)found; return byte != 0 || shift == 0; }
+    }
+    return false;
+}
+
+static bool read_bytes(View& from, View& value) {
+    num size;
+    if (!read_number(from, size) || size > from.size()) return false;
+    value.at = from.at;
+    value.end = from.at += size;
+    return true;
+}
+
+// Whether the field of this tag comes for the first time. Tags of one byte only: fields 1 to 15.
+static bool once(uint32_t& seen, uint8_t tag) {
+    uint32_t bit = 1u << (tag >> 3);
+    bool first = !(seen & bit);
+    seen |= bit;
+    return first && tag < 0x80;
+}
+
+struct Reader {
+    const Bounds& bounds;
+    const uint8_t* message;
+
+    void place(const View& found, num& start, num& size) const {
+        start = found.at - message;
+        size = found.size();
+    }
+    View data(const Row& row) const { return {message + row.start, message + row.start + row.size}; }
+
+    bool content(View from, Row& row) const {
+        uint32_t seen = 0;
+        View found;
+        while (from.more()) {
+            uint8_t tag = *from.at++;
+            if (!once(seen, tag) || (tag != 0x0a && row.modality == TEXT)) return false;
+            bool read = tag == 0x0a ? read_bytes(from, found)
+                      : tag == 0x10 ? read_number(from, row.encoding)
+                      : row.modality == IMAGE ? false
+                      : tag == 0x18 ? read_number(from, row.rate_hz)
+                      : tag == 0x20 ? read_number(from, row.channels) : false;
+            if (!read) return false;
+        }
+        if (!found.more()) return false;
+        place(found, row.start, row.size);
+        return true;
+    }
+
+    bool part(View from, Row& row) const {
+        uint32_t seen = 0;
+        View inner;
+        num start_us = 0;
+        while (from.more()) {
+            uint8_t tag = *from.at++;
+            if (!once(seen, tag)) return false;
+            switch (tag) {
+                case 0x0a:
+                    if (!read_bytes(from, inner)) return false;
+                    place(inner, row.role_start, row.role_size);
+                    break;
+                case 0x12: case 0x1a: case 0x22:
+                    if (row.modality != NONE || !read_bytes(from, inner)) return false;
+                    row.modality = (tag >> 3) - 2;
+                    if (!content(inner, row)) return false;
+                    break;
+                case 0x38:
+                    if (!read_number(from, start_us) || start_us) return false;
+                    break;
+                default: return false;
+            }
+        }
+        return row.modality != NONE;
+    }
+
+    bool sample(View from, Row& row) const {
+        uint32_t seen = 0;
+        View inner;
+        row = Row();
+        row.modality = NONE;
+        while (from.more()) {
+            uint8_t tag = *from.at++;
+            if (!once(seen, tag)) return false;
+            switch (tag) {
+                case 0x0a:
+                    if (!read_bytes(from, inner)) return false;
+                    place(inner, row.id_start, row.id_size);
+                    break;
+                case 0x10:
+                    if (!read_number(from, row.time_us)) return false;
+                    break;
+                case 0x1a:
+                    if (!read_bytes(from, inner) || !part(inner, row)) return false;
+                    break;
+                default: return false;
+            }
+        }
+        return row.modality != NONE && named(row) && row.time_us < YEAR_9999_US && taken(row);
+    }
+
+    bool named(const Row& row) const {
+        const uint8_t *id = message + row.id_start, *role = message + row.role_start;
+        if (row.id_size < 1 || row.id_size > bounds.id_chars || row.role_size > ROLE_CHARS_MAX) return false;
+        if (id[0] == ' ' || id[row.id_size - 1] == ' ') return false;
+        for (num i = 0; i < row.id_size; i++)
+            if (id[i] < 0x20 || id[i] > 0x7e) return false;
+        for (num i = 0; i < row.role_size; i++) {
+            uint8_t c = role[i];
+            if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '-')) return false;
+        }
+        return true;
+    }
+
+    bool taken(Row& row) const {
+        if (row.size > bounds.part_bytes) return false;
+        if (row.modality == TEXT)
+            return row.size <= bounds.text_bytes && utf8_fast(message + row.start, row.size);
+        if (row.encoding >= FOREIGN || row.rate_hz > INT32_MOST || row.channels > INT32_MOST) return false;
+        bool raw = row.encoding == S16LE || row.encoding == F32LE;
+        num whole = row.size < bounds.head_bytes ? row.size : bounds.head_bytes;
+        if (raw) {
+            row.head = 0;
+            return row.modality == AUDIO;
+        }
+        if (row.rate_hz || row.channels) return false;
+        View seen = data(row);
+        num found = sniffed(seen);
+        bool picture = found >= PNG;
+        if (found == UNSAID || picture != (row.modality == IMAGE)) return false;
+        row.head = picture || found == WAV || found == FLAC ? whole : -1;
+        return row.encoding == UNSAID || row.encoding == found || (row.encoding == OGG && found == OPUS);
+    }
+
+    // rankspace.media.magic.sniff; UNSAID where it tells none, or a film.
+    static num sniffed(const View& data) {
+        if (data.starts("\x89PNG\r\n\x1a\n", 8)) return PNG;
+        if (data.starts("\xff\xd8\xff", 3)) return JPEG;
+        if (data.starts("GIF87a", 6) || data.starts("GIF89a", 6)) return GIF;
+        if (data.starts("fLaC", 4)) return FLAC;
+        if (data.starts("ID3", 3)) return MP3;
+        if (data.starts("RIFF", 4))
+            return data.starts("WAVE", 4, 8) ? WAV : data.starts("WEBP", 4, 8) ? WEBP : UNSAID;
+        if (data.starts("OggS", 4)) {
+            for (num from = 0; from <= 64 - 8; from++)
+                if (data.starts("OpusHead", 8, from)) return OPUS;
+            return OGG;
+        }
+        if (data.starts("ftyp", 4, 4)) return UNSAID;
+        bool frame = data.size() > 1 && data.at[0] == 0xff && (data.at[1] & 0xe6) == 0xe2;
+        return frame ? MP3 : UNSAID;
+    }
+};
+
+// Integers, little-endian, and words behind their length.
+struct Layout {
+    uint8_t bytes[256];  // of the words only the role's length is not ours, and it was checked
+    size_t size = 0;
+    void integer(uint64_t value, int width) {
+        for (int i = 0; i < width; i++) bytes[size++] = (uint8_t)(value >> (8 * i));
+    }
+    void word(const void* text, size_t length) {
+        integer(length, 4);
+        memcpy(bytes + size, text, length);
+        size += length;
+    }
+};
+
+struct Sha {
+    const Bounds& bounds;
+    alignas(16) uint8_t context[256];
+    explicit Sha(const Bounds& with) : bounds(with) { bounds.init(context); }
+    void add(const void* bytes, num size) { bounds.update(context, bytes, (size_t)size); }
+    void end(uint8_t* digest) { bounds.final(digest, context); }
+};
+
+// rankspace.store.content.digest of a sample of one part without labels, frames or a start.
+static void hash(const Bounds& bounds, const uint8_t* message, const Row& row, uint8_t* digest) {
+    Layout begin, rest;
+    memcpy(begin.bytes, "rankspace.sample.1", 18);
+    begin.size = 18;
+    begin.integer((uint64_t)row.id_size, 4);
+    rest.integer((uint64_t)row.time_us, 8);
+    rest.integer(0, 4);  // labels
+    rest.integer(1, 4);  // parts
+    const char *modality = MODALITIES[row.modality], *encoding = ENCODINGS[row.encoding];
+    rest.word(modality, strlen(modality));
+    rest.word(encoding, strlen(encoding));
+    rest.word(message + row.role_start, (size_t)row.role_size);
+    rest.integer((uint64_t)row.rate_hz, 4);
+    rest.integer((uint64_t)row.channels, 4);
+    rest.integer((uint64_t)row.size, 8);
+    Sha sha(bounds);
+    sha.add(begin.bytes, (num)begin.size);
+    sha.add(message + row.id_start, row.id_size);
+    sha.add(rest.bytes, (num)rest.size);
+    sha.add(message + row.start, row.size);
+    sha.add("\0\0\0", 4);  // frames
+    sha.end(digest);
+}
+
+struct Text {
+    char *start, *at, *end;
+    bool full = false;
+    void put(const void* bytes, num size) {
+        if (full || size > end - at) { full = true; return; }
+        memcpy(at, bytes, (size_t)size);
+        at += size;
+    }
+    void put(const char* words) { put(words, (num)strlen(words)); }
+    void number(num value) {
+        char digits[20], *from = digits + sizeof digits;
+        do { *--from = (char)('0' + value % 10); value /= 10; } while (value);
+        put(from, digits + sizeof digits - from);
+    }
+    void field(const char* name, num value) {
+        if (!value) return;
+        put(",\""); put(name); put("\":"); number(value);
+    }
+};
+
+// Two lines: the id, and what content.pack writes of a sample whose data lie in its row; of other data
+// the words before their place.
+static void describe(Text& text, const uint8_t* message, const Row& row, bool large) {
+    text.put(message + row.id_start, row.id_size);
+    text.put(large ? "\n{\"modality\":\"" : "\n[{\"modality\":\"");
+    text.put(MODALITIES[row.modality]);
+    if (row.encoding) { text.put("\",\"encoding\":\""); text.put(ENCODINGS[row.encoding]); }
+    if (row.role_size) { text.put("\",\"role\":\""); text.put(message + row.role_start, row.role_size); }
+    text.put("\"");
+    text.field("rate_hz", row.rate_hz);
+    text.field("channels", row.channels);
+    text.put(",\"data\":");
+    if (!large) { text.number(row.size); text.put("}]"); }
+    text.put("\n");
+}
+
+// How many samples there are, checked; 0: declined. `hash` is what was sent of their media, if anything.
+static num read(const Reader& reader, View message, Row* rows, Told& told, View& hash) {
+    num count = 0;
+    while (message.more()) {
+        View batch, inner;
+        uint32_t seen = 0;
+        if (*message.at++ != 0x12 || !read_bytes(message, batch)) return 0;
+        while (batch.more()) {
+            uint8_t tag = *batch.at++;
+            if (tag == 0x12) {
+                if (count == reader.bounds.samples || !read_bytes(batch, inner)) return 0;
+                if (!reader.sample(inner, rows[count++])) return 0;
+                continue;
+            }
+            if (!once(seen, tag)) return 0;
+            if (tag == 0x08 ? !read_number(batch, told.offset) : tag != 0x1a || !read_bytes(batch, hash)) return 0;
+            if (tag == 0x1a && hash.size() != DIGEST) return 0;
+        }
+    }
+    return count;
+}
+
+// How many samples the message holds, all of them plain and told in `rows`, `hashes`, `text` and `told`;
+// 0: it is declined.
+extern "C" num intake_read(
+    const uint8_t* message, num size, const Bounds* bounds, Row* rows, uint8_t* hashes, char* words, Told* told
+) {
+    if (size < 0 || size > INT32_MOST) return 0;
+    View whole, sent;
+    whole.at = message;
+    whole.end = message + size;
+    *told = {-1, 0, 0, 0, 0};
+    num count = read({*bounds, message}, whole, rows, *told, sent);
+    if (sent.at != nullptr && count) {
+        uint8_t found[DIGEST];
+        Sha sha(*bounds);
+        for (num i = 0; i < count; i++) sha.add(message + rows[i].start, rows[i].size);
+        sha.end(found);
+        if (memcmp(found, sent.at, DIGEST) != 0) return 0;
+    }
+    Text text = {words, words, words + bounds->text_room};
+    for (num i = 0; i < count && !text.full; i++) {
+        const Row& row = rows[i];
+        bool large = row.size > bounds->inline_bytes;
+        hash(*bounds, message, row, hashes + DIGEST * i);
+        describe(text, message, row, large);
+        told->size += row.size;
+        told->large += large;
+        told->media += row.modality != TEXT;
+    }
+    told->text_size = text.at - text.start;
+    return text.full ? 0 : count;
+}
