@@ -59,6 +59,11 @@ class Store:
         return blobs
 
     @property
+    def stopped(self) -> str:
+        """Why nothing more is stored until the store is opened again; empty: it is."""
+        return self._database.why_stopped
+
+    @property
     def tokens(self) -> Path:
         """Where token caches lie."""
         return self._folder("tokens")
