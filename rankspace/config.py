@@ -69,6 +69,14 @@ def read(path: Path) -> dict[str, object]:
         raise InvalidConfig(f"{path.name} is not TOML: {error}") from error
 
 
+def content(path: Path, field: str) -> bytes:
+    """What is in a file that a setting names. Raises InvalidConfig if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error
+
+
 def load(kind: type[Kind], path: Path) -> Kind:
     """The config written in a TOML file. Raises InvalidConfig if it cannot be read."""
     return parse(kind, read(path))

@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2
 
 from rankspace.v1 import generation_pb2, ingestion_pb2, models_pb2, training_pb2
 from services.engine import Engine
+from services.meanwhile import meanwhile
 from services.telemetry.metrics import STORE_STOPPED
 
 WRITING = tuple(
@@ -50,12 +51,8 @@ async def say(signs: Signs, serves: bool, names: tuple[str, ...] = SERVICES) -> 
 @asynccontextmanager
 async def watched(signs: Signs, engine: Engine) -> AsyncIterator[None]:
     """Say so once the store has stopped, for the length of the block."""
-    watching = asyncio.create_task(_watch(signs, engine))
-    try:
+    async with meanwhile(_watch(signs, engine)):
         yield
-    finally:
-        watching.cancel()
-        await asyncio.wait((watching,))
 
 
 async def _watch(signs: Signs, engine: Engine) -> None:
