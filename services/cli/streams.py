@@ -38,6 +38,10 @@ def list_(server: Server = LOCAL, as_json: AsJson = False) -> None:
 def create(
     stream: Name,
     description: Annotated[str, typer.Option(help="For people.")] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Such as rejects=keep; may be given often."),
+    ] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Store media without EXIF, places, tags.")
     ] = False,
@@ -46,7 +50,8 @@ def create(
 ) -> None:
     """Make an empty stream."""
     with connected(server) as client:
-        made = client.create_stream(stream, description, strip_metadata=strip_metadata)
+        labels = _pairs(label or [])
+        made = client.create_stream(stream, description, labels, strip_metadata=strip_metadata)
         show([made], as_json, COLUMNS)
 
 

@@ -81,7 +81,8 @@ def test_an_absent_server_ends_in_one_line_that_says_what_to_do(arguments: list[
     assert result.stdout == ""
     assert result.stderr == (
         f"rankspace: no server answers at {NOBODY}: connection refused; "
-        "start one with `rankspace serve`, or name it with --server\n"
+        "start one with `rankspace serve`, name it with --server, "
+        "or give --ca where it speaks TLS\n"
     )
 
 
