@@ -1,9 +1,14 @@
-"""What every setting shares: frozen, strict, no unknown names, errors that name the field."""
+"""What every setting shares: frozen, strict, no unknown names, errors that name the field.
+
+A setting may be an address with a password in it. Nothing that is shown, logged or raised has it.
+"""
 
 import json
+import re
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,13 +16,33 @@ from rankspace.errors import InvalidConfig
 
 Kind = TypeVar("Kind", bound="Config")
 
+HIDDEN = "***"
+"""Stands for a password that is not shown."""
+
+_USER_INFO = re.compile(r"(?<=://)([^:/@]*):.*@", re.DOTALL)  # to the last @: passwords have some
+_QUERY = re.compile(r"(?<=[?&])([^=&]*(?:password|secret|token)[^=&]*)=[^&]*", re.IGNORECASE)
+
 
 class Config(BaseModel):
     """Base of all configs. Subclass it beside what it configures; a sentence under every field."""
 
     model_config = ConfigDict(
-        frozen=True, strict=True, extra="forbid", use_attribute_docstrings=True
+        frozen=True,
+        strict=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
     )
+
+    def __repr_args__(self) -> Iterator[tuple[str | None, Any]]:
+        """The settings as `repr` shows them."""
+        for name, value in super().__repr_args__():
+            yield name, masked(value) if isinstance(value, str) else value
+
+
+def masked(text: str) -> str:
+    """The same without the passwords of an address, for whoever may look on."""
+    return _QUERY.sub(rf"\1={HIDDEN}", _USER_INFO.sub(rf"\1:{HIDDEN}@", text))
 
 
 def parse(kind: type[Kind], values: object, path: str = "") -> Kind:
@@ -42,6 +67,14 @@ def read(path: Path) -> dict[str, object]:
         raise InvalidConfig(f"cannot read the config file {path.name}: {error.strerror}") from error
     except ValueError as error:  # not TOML, or not UTF-8
         raise InvalidConfig(f"{path.name} is not TOML: {error}") from error
+
+
+def content(path: Path, field: str) -> bytes:
+    """What is in a file that a setting names. Raises InvalidConfig if it cannot be read."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error
 
 
 def load(kind: type[Kind], path: Path) -> Kind:

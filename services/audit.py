@@ -22,6 +22,7 @@ import structlog
 from pydantic import Field
 
 from rankspace.config import Config
+from services.meanwhile import meanwhile
 
 CHANGES, DENIALS = "changes", "denials"
 WAITING_MAX = 10_000
@@ -92,12 +93,10 @@ class Audit:
         if self._config.folder is None:
             yield
             return
-        task = asyncio.create_task(self._write_on(self._config.folder))
         try:
-            yield
+            async with meanwhile(self._write_on(self._config.folder)):
+                yield
         finally:
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
             await asyncio.to_thread(self._write, self._config.folder)
 
     async def _write_on(self, folder: Path) -> None:

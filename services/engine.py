@@ -258,6 +258,9 @@ class Engine(Streams, Jobs, Models, Answers, Keeper, Protocol):
     async def ready(self) -> None:
         """Return when the store is open; raise what keeps it from opening."""
 
+    def stopped(self) -> str:
+        """Why nothing more is stored until the store is opened again; empty: it is. Never waits."""
+
     def drain(self) -> None:
         """The server is about to stop: take up nothing that lasts. Calls may still come."""
 

@@ -10,10 +10,10 @@ import ipaddress
 import json
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import grpc
 
@@ -29,6 +29,22 @@ from rankspace.errors import (
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
+
+
+class Listing(Protocol):
+    """What asks for a page of a list."""
+
+    page_token: str
+
+
+class Listed(Protocol):
+    """A page of it."""
+
+    next_page_token: str
+
+
+Asking = TypeVar("Asking", bound=Listing)
+Page = TypeVar("Page", bound=Listed)
 
 MESSAGE_BYTES_MAX = 128 << 20
 """Largest message taken from a server."""
@@ -169,6 +185,17 @@ class Connection:
         """Make one call with one answer."""
         with self.failures():
             return await method(request, timeout=self.timeout_s, metadata=self.metadata)
+
+    async def pages(
+        self, method: "grpc.aio.UnaryUnaryMultiCallable[Asking, Page]", request: Asking
+    ) -> AsyncIterator[Page]:
+        """The pages of a list, one after the other; `request` moves along."""
+        while True:
+            page = await self.call(method, request)
+            yield page
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
 
     @contextmanager
     def failures(self) -> Iterator[None]:

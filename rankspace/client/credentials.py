@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rankspace.client.connection import Tls
-from rankspace.config import Config, parse, read
+from rankspace.config import Config, content, parse, read
 from rankspace.errors import InvalidConfig
 
 PREFIX = "RANKSPACE_"
@@ -44,7 +44,7 @@ class Credentials(Config):
         """The token to send."""
         if self.token or self.token_file is None:
             return self.token or None
-        text = _bytes(self.token_file, "token_file").decode("utf-8", "replace").strip()
+        text = content(self.token_file, "token_file").decode("utf-8", "replace").strip()
         if not text.isascii() or not text.isprintable() or not text:
             raise InvalidConfig("token_file holds no token; it is one line", "token_file")
         return text
@@ -56,7 +56,7 @@ class Credentials(Config):
         paths = {"ca": self.ca, "certificate": self.certificate, "key": self.key}
         if not any(paths.values()):
             return None
-        pem = {name: _bytes(path, name) if path else None for name, path in paths.items()}
+        pem = {name: content(path, name) if path else None for name, path in paths.items()}
         return Tls(pem["ca"], pem["certificate"], pem["key"])
 
 
@@ -86,10 +86,3 @@ def _file(environment: Mapping[str, str]) -> Path | None:
 
 def _variable(name: str) -> str:
     return PREFIX + name.upper()
-
-
-def _bytes(path: Path, field: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error

@@ -72,15 +72,10 @@ class Ingestion:
     async def list_streams(self) -> AsyncIterator[Stream]:
         """All streams by name."""
         request = pb.ListStreamsRequest()
-        while True:
-            page = await self._connection.call(
-                IngestionServiceStub(self._connection.channel).ListStreams, request
-            )
+        method = IngestionServiceStub(self._connection.channel).ListStreams
+        async for page in self._connection.pages(method, request):
             for message in page.streams:
                 yield read_stream(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def update_stream(
         self,
@@ -202,15 +197,10 @@ class Ingestion:
     async def list_rejects(self, stream: str) -> AsyncIterator[Refusal]:
         """The refused samples of a stream that are kept, the oldest first."""
         request = pb.ListRejectsRequest(stream=_name(stream))
-        while True:
-            page = await self._connection.call(
-                IngestionServiceStub(self._connection.channel).ListRejects, request
-            )
+        method = IngestionServiceStub(self._connection.channel).ListRejects
+        async for page in self._connection.pages(method, request):
             for message in page.rejects:
                 yield read_reject(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def get_reject(self, stream: str, offset: int) -> tuple[Refusal, Sample | None]:
         """A refused sample as it was sent; None instead of it where no sample can be read."""

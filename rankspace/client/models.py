@@ -38,15 +38,10 @@ class Models:
     async def list_model_versions(self, model: str = "-") -> AsyncIterator[ModelVersion]:
         """All versions of a model, the newest first; without one, the newest of every model."""
         request = pb.ListModelVersionsRequest(parent=f"models/{model}")
-        while True:
-            page = await self._connection.call(
-                ModelServiceStub(self._connection.channel).ListModelVersions, request
-            )
+        method = ModelServiceStub(self._connection.channel).ListModelVersions
+        async for page in self._connection.pages(method, request):
             for message in page.model_versions:
                 yield read_model(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def get_alias(self, alias: str) -> Alias:
         """Where an alias stands, and what roll-backs would return to."""
@@ -59,15 +54,10 @@ class Models:
     async def list_aliases(self) -> AsyncIterator[Alias]:
         """All aliases by name."""
         request = pb.ListAliasesRequest()
-        while True:
-            page = await self._connection.call(
-                ModelServiceStub(self._connection.channel).ListAliases, request
-            )
+        method = ModelServiceStub(self._connection.channel).ListAliases
+        async for page in self._connection.pages(method, request):
             for message in page.aliases:
                 yield read_alias(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def promote_alias(self, alias: str, version: str) -> Alias:
         """Point an alias at a version."""

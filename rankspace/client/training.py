@@ -44,15 +44,10 @@ class Training:
     async def list_jobs(self) -> AsyncIterator[Job]:
         """All jobs, the newest first."""
         request = pb.ListJobsRequest()
-        while True:
-            page = await self._connection.call(
-                TrainingServiceStub(self._connection.channel).ListJobs, request
-            )
+        method = TrainingServiceStub(self._connection.channel).ListJobs
+        async for page in self._connection.pages(method, request):
             for message in page.jobs:
                 yield read_job(message)
-            if not page.next_page_token:
-                return
-            request.page_token = page.next_page_token
 
     async def watch_job(self, job: str, after_revision: int = 0) -> AsyncIterator[JobEvent]:
         """Every event after a revision, each once, until the job is over; reconnects as needed."""

@@ -71,7 +71,7 @@ class AudioConfig(Config):
     """Of the draw of groups and of k-means."""
 
 
-class AudioCodec:
+class AudioCodec(files.Kept):
     """Mono sound at 16 kHz to symbols and back."""
 
     name: Modality = "audio"
@@ -106,11 +106,6 @@ class AudioCodec:
         )
         return table
 
-    @property
-    def hash(self) -> str:
-        """A name for this very codec, for caches."""
-        return files.digest(*self._state())
-
     def encoder(self) -> "Encoder":
         return Encoder(self)
 
@@ -136,9 +131,6 @@ class AudioCodec:
         shape = self.quantiser.points(np.where(sounds, code - config.gains - 1, 0)[:, None])
         mel = np.where(sounds[:, None], gain[:, None] + shape, SILENCE_DB)
         return mel.reshape(-1, BANDS).astype(np.float32)
-
-    def save(self, folder: Path) -> None:
-        files.write(folder, self.name, *self._state())
 
     @classmethod
     def load(cls, folder: Path) -> "AudioCodec":

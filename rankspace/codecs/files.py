@@ -5,6 +5,7 @@ No pickle: both formats can be read from strangers without running their code.
 
 import hashlib
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from rankspace.errors import Corrupt
+from rankspace.media.sample import Modality
 
 Arrays = Mapping[str, NDArray[np.float32]]
 
@@ -45,6 +47,25 @@ def digest(settings: Mapping[str, object], arrays: Arrays) -> str:
         whole.update(name.encode())
         whole.update(np.ascontiguousarray(arrays[name]).tobytes())
     return whole.hexdigest()
+
+
+class Kept(ABC):
+    """A codec that is all in its settings and tables."""
+
+    name: Modality
+
+    @property
+    def hash(self) -> str:
+        """A name for this very codec, for caches."""
+        return digest(*self._state())
+
+    def save(self, folder: Path) -> None:
+        """Write it; see `read`."""
+        write(folder, self.name, *self._state())
+
+    @abstractmethod
+    def _state(self) -> tuple[dict[str, object], dict[str, NDArray[np.float32]]]:
+        """Its settings and its tables."""
 
 
 def _json(settings: Mapping[str, object]) -> bytes:

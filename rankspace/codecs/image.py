@@ -82,7 +82,7 @@ class ImageConfig(Config):
         return self
 
 
-class ImageCodec:
+class ImageCodec(files.Kept):
     """Pictures to symbols and back."""
 
     name: Modality = "image"
@@ -131,11 +131,6 @@ class ImageCodec:
         wide, tall = np.zeros((len(gists), tiles.shape[1])), np.zeros((len(tiles), gists.shape[1]))
         return np.block([[gists, wide], [tall, tiles]]).astype(np.float32)
 
-    @property
-    def hash(self) -> str:
-        """A name for this very codec, for caches."""
-        return files.digest(*self._state())
-
     def encoder(self) -> "Encoder":
         return Encoder(self)
 
@@ -170,9 +165,6 @@ class ImageCodec:
         cut = tiles.reshape(count, tall, self.grid, config.tile, config.tile, 3)
         rows = cut.transpose(0, 1, 3, 2, 4, 5).reshape(count, -1, config.side, 3)
         return np.asarray(np.clip(np.rint(rows), 0, 255), np.uint8)
-
-    def save(self, folder: Path) -> None:
-        files.write(folder, self.name, *self._state())
 
     @classmethod
     def load(cls, folder: Path) -> "ImageCodec":

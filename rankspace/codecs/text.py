@@ -56,7 +56,7 @@ class TextConfig(Config):
     """How often a pair must have been seen to become a symbol."""
 
 
-class TextCodec:
+class TextCodec(files.Kept):
     """Bytes of text to symbols and back."""
 
     name: Modality = "text"
@@ -87,11 +87,6 @@ class TextCodec:
         tokenizer.train_from_iterator((text.decode("latin-1") for text in media), trainer)
         return cls(config, tokenizer)
 
-    @property
-    def hash(self) -> str:
-        """A name for this very codec, for caches."""
-        return files.digest(self._settings(), {})
-
     def encoder(self) -> "Encoder":
         return Encoder(self)
 
@@ -103,9 +98,6 @@ class TextCodec:
         # Word by word: the pattern looks one byte beyond a word, and that byte may be held back.
         return np.array(self.tokenizer.encode(words, is_pretokenized=True).ids, np.int32)
 
-    def save(self, folder: Path) -> None:
-        files.write(folder, self.name, self._settings(), {})
-
     @classmethod
     def load(cls, folder: Path) -> "TextCodec":
         settings, _ = files.read(folder, cls.name)
@@ -115,8 +107,8 @@ class TextCodec:
             raise Corrupt("the text codec of this model cannot be read") from error
         return cls(parse(TextConfig, settings["config"]), tokenizer)
 
-    def _settings(self) -> dict[str, object]:
-        return {"config": self.config.model_dump(), "tokenizer": self.tokenizer.to_str()}
+    def _state(self) -> tuple[dict[str, object], dict[str, Floats]]:
+        return {"config": self.config.model_dump(), "tokenizer": self.tokenizer.to_str()}, {}
 
 
 class Encoder:

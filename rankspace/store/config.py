@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from rankspace.config import Config
+from rankspace.config import HIDDEN, Config
 
 _BUCKET = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/(?!\.+(/|$))[\w.=-]+)*/?", re.ASCII)
 
@@ -54,7 +54,8 @@ class StoreConfig(Config):
     """Holds the database, blobs, models and caches; made when missing."""
 
     url: str = ""
-    """SQLAlchemy address of the database; empty is `store.db` in `folder`."""
+    """SQLAlchemy address of the database; empty is `store.db` in `folder`. A password in it is not
+    shown; PGPASSWORD or a .pgpass file keeps it out of the settings."""
 
     blobs: str = ""
     """Where large media go: empty is `blobs` in `folder`; "s3://BUCKET/PREFIX" is a bucket."""
@@ -99,6 +100,13 @@ class StoreConfig(Config):
     cut_damaged_log: bool = False
     """Open a database whose write-ahead log is damaged before its end, and lose what follows; else
     it is refused as corrupt."""
+
+    @field_validator("url")
+    @classmethod
+    def _is_whole(cls, url: str) -> str:
+        if f":{HIDDEN}@" in url or f"={HIDDEN}" in url:
+            raise ValueError(f"{HIDDEN} stands for a password that was not shown; write it there")
+        return url
 
     @field_validator("blobs")
     @classmethod

@@ -37,8 +37,10 @@ class Database:
     """Short transactions on a pool of connections; safe to use from any number of threads."""
 
     def __init__(self, config: StoreConfig) -> None:
-        self._stopped = self._closed = False
-        self._announced = False
+        self.why_stopped = ""
+        """What failed, once no more writes are taken."""
+
+        self._closed = self._announced = False
         self._busy_s = config.busy_s
         self._turn: SimpleQueue[None] = SimpleQueue()
         self._turn.put(None)  # who takes it out is the one writer of this process
@@ -103,18 +105,18 @@ class Database:
     @property
     def stopped(self) -> bool:
         """Whether no more writes are taken."""
-        return self._stopped
+        return bool(self.why_stopped)
 
-    def stop(self) -> None:
+    def stop(self, why: str = "large media could not be synced") -> None:
         """Take no more writes: a sync has failed, and what was written before it may be lost.
 
         No later sync that succeeds would tell. Opened anew, the store is what is on the disk.
         """
-        self._stopped = True
+        self.why_stopped = self.why_stopped or why
 
     def refuse_if_stopped(self) -> None:
         """Raise Overloaded after `stop`."""
-        if self._stopped:
+        if self.stopped:
             raise Overloaded(_STOPPED, retry_after_s=30.0)
 
     @contextmanager
@@ -138,8 +140,9 @@ class Database:
         try:
             yield
         except RankspaceError as error:
-            code = getattr(error.__cause__, "sqlite_errorcode", 0)
-            self._stopped = self._stopped or code in faults.UNSYNCED
+            if getattr(error.__cause__, "sqlite_errorcode", 0) in faults.UNSYNCED:
+                name = getattr(error.__cause__, "sqlite_errorname", "")
+                self.stop(f"the log of the database could not be written or synced {name}".rstrip())
             raise
 
     @contextmanager

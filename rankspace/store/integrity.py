@@ -1,9 +1,10 @@
 """Whether everything that is kept is what was written, and what to do with what is not.
 
 `check` reads every record and every blob: each sample has the content hash it came with, the hashes
-of a stream chain up to its digest, and the database finds its own pages in order. `set_aside` moves
-a damaged record out of its stream into quarantine, where it stays as it was found; a tombstone with
-the reason takes its place, so that readers go on and nobody takes the gap for nothing.
+of a stream chain up to its digest, refused samples that are kept have theirs, and the database
+finds its own pages in order. `set_aside` moves a damaged record out of its stream into quarantine,
+where it stays as it was found; a tombstone with the reason takes its place, so that readers go on
+and nobody takes the gap for nothing.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ from rankspace.store import content
 from rankspace.store.append import stream_row
 from rankspace.store.database import Database, now_us
 from rankspace.store.log import Log
+from rankspace.store.rejects import Rejects
 from rankspace.store.schema import quarantine, records, streams
 
 QUARANTINED = "QUARANTINED"
@@ -50,9 +52,10 @@ class Damage:
 class Integrity:
     """The checks of one store; safe to use while it is written to."""
 
-    def __init__(self, database: Database, log: Log) -> None:
+    def __init__(self, database: Database, log: Log, rejects: Rejects) -> None:
         self._database = database
         self._log = log
+        self._rejects = rejects
 
     def check(self) -> Iterator[Damage]:
         """All damage there is, stream by stream; takes as long as reading everything does."""
@@ -64,6 +67,7 @@ class Integrity:
             for stream in page.items:
                 yield from self._records(stream.name, stream.next_offset)
                 yield from self._digest(stream.name, stream.next_offset, stream.digest)
+                yield from self._kept(stream.name)
             token = page.next_token
             more = bool(token)
 
@@ -106,6 +110,13 @@ class Integrity:
         except Corrupt as error:
             return error.message
         return None
+
+    def _kept(self, stream: str) -> Iterator[Damage]:
+        try:
+            for kept in self._rejects.damaged(stream):
+                yield Damage(stream, kept.offset, kept.message)
+        except Corrupt as error:
+            yield Damage(stream, -1, error.message)
 
     def _digest(self, stream: str, stop: int, expected: str) -> Iterator[Damage]:
         digest, count = bytes(32), 0

@@ -26,7 +26,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "3"
+VERSION = "4"
 """Written into every store; a store of another version is refused."""
 
 metadata = MetaData()
@@ -201,6 +201,8 @@ rejects = Table(  # refused samples as they were sent, where somebody wants them
     Column("message", Text, nullable=False),
     Column("field", Text, nullable=False),
     Column("size", BigInteger, nullable=False),
+    Column("raw_hash", LargeBinary(32), nullable=False),
+    Column("hash", LargeBinary(32), nullable=False),  # of that and of all before it
     Column("raw", LargeBinary, nullable=False),
 )
 

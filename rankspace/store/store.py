@@ -30,9 +30,9 @@ class Store:
         self._database = Database(config)
         self.blobs: Blobs = self._place()
         self.log = Log(self._database, self.blobs, config)
-        self.integrity = Integrity(self._database, self.log)
         self.pieces = Pieces(self._database, config)
         self.rejects = Rejects(self._database, config)
+        self.integrity = Integrity(self._database, self.log, self.rejects)
         self.access = Access(self._database)
         self.leases = Leases(self._database)
         self.catalogue: Catalogue = open_catalogue(self._database, config.folder / "models")
@@ -57,6 +57,11 @@ class Store:
             if not ready:
                 self._database.close()
         return blobs
+
+    @property
+    def stopped(self) -> str:
+        """Why nothing more is stored until the store is opened again; empty: it is."""
+        return self._database.why_stopped
 
     @property
     def tokens(self) -> Path:

@@ -75,7 +75,7 @@ class Learner:
         loss, weight, seen = self._loss(batch, gate(step, self.config.steps), sources)
         if loss.requires_grad:  # a worker may have nothing to read
             loss.backward()
-        self._share(weight, seen)
+        loss = self._share(loss.detach(), weight, seen)
         self._move(step, seen)
         self.average.update(step)
         self._settle()
@@ -85,7 +85,7 @@ class Learner:
         losses = [
             s / n if n else math.nan for s, n in zip(sums.tolist(), counts.tolist(), strict=True)
         ]
-        return float(loss.detach()), losses
+        return float(loss), losses
 
     def _loss(
         self, batch: Batch, openness: float, sources: int
@@ -198,25 +198,26 @@ class Learner:
         held.control(held.measure(network, few.inputs, few.mask, odds))
         network.train()
 
-    def _share(self, weight: torch.Tensor, seen: torch.Tensor) -> None:
-        """Make of each worker's gradient that of all documents; sum what each saw.
+    def _share(self, loss: torch.Tensor, weight: torch.Tensor, seen: torch.Tensor) -> torch.Tensor:
+        """Make of each worker's gradient and loss those of all documents; sum what each saw.
 
         A gradient counts by what its share of the step weighs. A parameter of which only other
         workers have one has a gradient of zeros here.
         """
         if not dist.is_initialized() or dist.get_world_size() == 1:
-            return
+            return loss
         dist.all_reduce(seen)
         parameters = list(self.network.parameters())
         grads = [p.new_zeros(p.shape) if p.grad is None else p.grad for p in parameters]
         told = torch.tensor([p.grad is not None for p in parameters], dtype=torch.float32)
         flat = torch.cat([grad.flatten() for grad in grads]) * weight
-        flat = torch.cat([flat, told, weight[None]])
+        flat = torch.cat([flat, told, (loss * weight)[None], weight[None]])
         dist.all_reduce(flat)
-        *pieces, told, weight = flat.split([*(g.numel() for g in grads), len(told), 1])
+        *pieces, told, lost, weight = flat.split([*(g.numel() for g in grads), len(told), 1, 1])
         for parameter, piece, known in zip(parameters, pieces, told.tolist(), strict=True):
             if known:
                 parameter.grad = (piece / weight.clamp(min=1e-6)).view_as(parameter)
+        return (lost / weight.clamp(min=1e-6))[0]
 
 
 class Feed:

@@ -41,12 +41,13 @@ Settings = Annotated[
 ]
 
 HINTS: dict[type[RankspaceError], str] = {
-    Unreachable: "start one with `rankspace serve`, or name it with --server",
+    Unreachable: "start one with `rankspace serve`, name it with --server, or give --ca where it "
+    "speaks TLS",
     Denied: "set RANKSPACE_TOKEN to a token of this server",
     Forbidden: "ask who runs the server for a token with this scope",
     Overloaded: "try again in a moment",
     OffsetGap: "give the --offset at which the interrupted run began",
-    NotFound: "look with `rankspace streams list`, `jobs list` or `models list`",
+    NotFound: "look with `rankspace streams list`, `rejects list`, `jobs list` or `models list`",
 }
 
 

@@ -67,7 +67,9 @@ def config(
     """Check the server's settings, or print them."""
     found = settings(path)
     if as_json:
-        typer.echo(found.model_dump_json())
+        from services.cli.settings import hidden
+
+        typer.echo(json.dumps(hidden(found.model_dump(mode="json")), ensure_ascii=False))
     elif show:
         _show(found)
     else:

@@ -1,6 +1,7 @@
 """Configs as TOML that explains itself: each setting with its sentence, value and origin.
 
-What is printed can be saved and given back: it reads as the config it came from.
+What is printed can be saved and given back: it reads as the config it came from, but for passwords
+in addresses, which are not printed.
 """
 
 import json
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankspace.config import Config
+from rankspace.config import Config, masked
 
 Origin = Callable[[Sequence[str], bool], str]
 """Where the setting at a path came from; told whether it was set at all."""
@@ -47,10 +48,19 @@ def listed(config: Config, command: str) -> Iterator[str]:
         yield f"#   {name} = {'unset' if value is None else _value(value)}  {description}"
 
 
+def hidden(value: Any) -> Any:
+    """Plain values without the passwords of addresses."""
+    if isinstance(value, dict):
+        return {name: hidden(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [hidden(item) for item in value]
+    return masked(value) if isinstance(value, str) else value
+
+
 def _value(value: Any) -> str:
     if isinstance(value, Config):
         items = value.model_dump(exclude_none=True).items()
         return "{ " + ", ".join(f"{key} = {_value(item)}" for key, item in items) + " }"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value, value)) + "]"
-    return json.dumps(str(value) if isinstance(value, Path) else value, ensure_ascii=False)
+    return json.dumps(hidden(str(value) if isinstance(value, Path) else value), ensure_ascii=False)

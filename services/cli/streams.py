@@ -25,6 +25,7 @@ COLUMNS = (
     "name", "next_offset", "rejected", "bytes", "finalized", "strip_metadata", "created_us",
     "description",
 )  # fmt: skip
+ALL = (*COLUMNS, "labels", "retention")
 
 
 @app.command("list")
@@ -38,6 +39,10 @@ def list_(server: Server = LOCAL, as_json: AsJson = False) -> None:
 def create(
     stream: Name,
     description: Annotated[str, typer.Option(help="For people.")] = "",
+    label: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Such as rejects=keep; may be given often."),
+    ] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Store media without EXIF, places, tags.")
     ] = False,
@@ -46,15 +51,16 @@ def create(
 ) -> None:
     """Make an empty stream."""
     with connected(server) as client:
-        made = client.create_stream(stream, description, strip_metadata=strip_metadata)
-        show([made], as_json, COLUMNS)
+        labels = _pairs(label or [])
+        made = client.create_stream(stream, description, labels, strip_metadata=strip_metadata)
+        show([made], as_json, ALL)
 
 
 @app.command("show")
 def show_(stream: Name, server: Server = LOCAL, as_json: AsJson = False) -> None:
     """One stream and its figures."""
     with connected(server) as client:
-        show([client.get_stream(stream)], as_json, COLUMNS)
+        show([client.get_stream(stream)], as_json, ALL)
 
 
 @app.command()
@@ -84,7 +90,7 @@ def update(  # noqa: PLR0913 - each is an option
             age = old.age_s if keep_seconds is None else keep_seconds
             retention = Retention(age, old.bytes if keep_bytes is None else keep_bytes)
         labels = None if label is None else _pairs(label)
-        show([client.update_stream(stream, description, labels, retention)], as_json, COLUMNS)
+        show([client.update_stream(stream, description, labels, retention)], as_json, ALL)
 
 
 @app.command()

@@ -14,7 +14,7 @@ import typer
 
 from rankspace.errors import InvalidConfig
 from services.cli.output import AsJson, show
-from services.cli.serve import ConfigFile, settings
+from services.cli.serve import ConfigFile, Folder, settings
 
 if TYPE_CHECKING:
     from services.config import ServerConfig
@@ -27,7 +27,7 @@ SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @app.command()
-def create(
+def create(  # noqa: PLR0913 - each is an option
     name: Name,
     scope: Annotated[
         str, typer.Option(metavar="SCOPE,…", help="ingest, read, train, generate, admin.")
@@ -37,6 +37,7 @@ def create(
         str, typer.Option(metavar="SPAN", help="Such as 30d, 12h, 45m; none: never.")
     ] = "",
     config: ConfigFile = None,
+    folder: Folder = None,
     as_json: AsJson = False,
 ) -> None:
     """Make a token and print it, once: the store keeps its hash only."""
@@ -44,7 +45,7 @@ def create(
     from rankspace.store.store import Store
     from services.auth.tokens import digest, new_secret
 
-    found = settings(config)
+    found = settings(config, folder=folder)
     scopes, span_s = _scopes(scope), _seconds(expires)
     secret, now_us = new_secret(), time.time_ns() // 1000
     expires_us = now_us + span_s * 1_000_000 if span_s else None
@@ -59,20 +60,22 @@ def create(
 
 
 @app.command("list")
-def list_(config: ConfigFile = None, as_json: AsJson = False) -> None:
+def list_(config: ConfigFile = None, folder: Folder = None, as_json: AsJson = False) -> None:
     """Every token there ever was: whose, what for, until when; never the token."""
     from rankspace.store.store import Store
 
-    with Store.open(settings(config).store) as store:
+    with Store.open(settings(config, folder=folder).store) as store:
         show(store.access.list(), as_json, COLUMNS)
 
 
 @app.command()
-def revoke(name: Name, config: ConfigFile = None, as_json: AsJson = False) -> None:
+def revoke(
+    name: Name, config: ConfigFile = None, folder: Folder = None, as_json: AsJson = False
+) -> None:
     """Make a token worth nothing, for calls that are open too; its name is not used again."""
     from rankspace.store.store import Store
 
-    found = settings(config)
+    found = settings(config, folder=folder)
     with Store.open(found.store) as store:
         token = store.access.revoke(name)
     _note(found, "revoke", name, token.tenant)
@@ -85,6 +88,7 @@ def audit(
         str, typer.Option(metavar="WHEN", help="A time such as 2026-01-31T12:00, or a span: 2h.")
     ] = "",
     config: ConfigFile = None,
+    folder: Folder = None,
     as_json: AsJson = False,
 ) -> None:
     """Who did what: every call that changed something, and every denial."""
@@ -98,7 +102,7 @@ def audit(
     elif since:
         since = _moment(since)
     columns = ("time", "caller", "tenant", "method", "about", "code", "peer")
-    show(deeds(settings(config).audit_folder, since), as_json, columns)
+    show(deeds(settings(config, folder=folder).audit_folder, since), as_json, columns)
 
 
 def _scopes(text: str) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ import structlog
 
 from rankspace.errors import Denied, RankspaceError, TimedOut
 from services.auth import ANYONE, Caller, Guard, Rule
+from services.meanwhile import meanwhile
 
 TICKS = 4
 """How often in the shortest of the times below the calls are looked at."""
@@ -148,13 +149,8 @@ class OpenCalls:
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
         """Look after the calls for the length of the block."""
-        tasks = [asyncio.create_task(self._time_out()), asyncio.create_task(self._recheck())]
-        try:
+        async with meanwhile(self._time_out(), self._recheck()):
             yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _time_out(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from typing import Any
 import grpc
 import structlog
 
+from rankspace.config import content
 from rankspace.errors import InvalidConfig
 from services.gateway.config import GatewayConfig
 
@@ -56,7 +57,7 @@ class Certificates:
         return {field: _stamp(path, field) for field, path in self._paths.items()}
 
     def _read(self) -> grpc.ServerCertificateConfiguration:
-        pem = {field: _bytes(path, field) for field, path in self._paths.items()}
+        pem = {field: content(path, field) for field, path in self._paths.items()}
         pair = (pem["gateway.key"], pem["gateway.certificate"])
         return grpc.ssl_server_certificate_configuration([pair], pem.get("gateway.client_ca"))
 
@@ -67,10 +68,3 @@ def _stamp(path: Path, field: str) -> tuple[int, int, int]:
     except OSError as error:
         raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error
     return found.st_mtime_ns, found.st_size, found.st_ino
-
-
-def _bytes(path: Path, field: str) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InvalidConfig(f"{field}: cannot read it: {error.strerror}", field) from error

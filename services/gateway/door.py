@@ -4,6 +4,7 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from typing import Any, TypeAlias
+from urllib.parse import unquote
 
 import grpc
 
@@ -55,8 +56,9 @@ class Door(grpc.aio.ServerInterceptor):
     @asynccontextmanager
     async def _entered(self, call: OpenCall, context: Context) -> AsyncIterator[None]:
         sent: Any = context.invocation_metadata() or ()
+        peer = unquote(context.peer())  # gRPC gives the brackets of IPv6 as %5B and %5D
         with (
-            telemetry.call(call.method, context.peer()) as line,
+            telemetry.call(call.method, peer) as line,
             tracing.call(call.method, sent) as span,
         ):
             try:
@@ -71,7 +73,7 @@ class Door(grpc.aio.ServerInterceptor):
             finally:
                 line["code"] = _code(context)
                 tracing.note(span, **line)
-                self._note(call, line["code"], context.peer())
+                self._note(call, line["code"], peer)
 
     async def _who(self, call: OpenCall, context: Context) -> Any:
         metadata: Any = context.invocation_metadata() or ()

@@ -7,29 +7,26 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import structlog
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rankspace.v1 import (
-    generation_pb2,
     generation_pb2_grpc,
-    ingestion_pb2,
     ingestion_pb2_grpc,
-    models_pb2,
     models_pb2_grpc,
-    training_pb2,
     training_pb2_grpc,
 )
 from services.audit import Audit
 from services.auth import Guard
 from services.draining import Draining
 from services.engine import Engine
-from services.gateway import pauses
+from services.gateway import pauses, signs
 from services.gateway.calls import OpenCalls
 from services.gateway.config import GatewayConfig
 from services.gateway.door import Door
 from services.gateway.listening import listen
 from services.gateway.metrics import measured
+from services.gateway.signs import SERVICES, Signs
 from services.generation import Generation
 from services.ingestion import Ingestion
 from services.models import Models
@@ -39,11 +36,6 @@ from services.telemetry import tracing
 from services.tenancy import TenantAnswers, TenantJobs, TenantModels, TenantStreams
 from services.training import Training
 
-SERVICES = tuple(
-    service.full_name
-    for file in (ingestion_pb2, training_pb2, generation_pb2, models_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-)
 APPEND = "/rankspace.v1.IngestionService/AppendSamples"
 ENVELOPE = 1 << 16
 """Bytes that an answer may add to what it carries."""
@@ -77,9 +69,9 @@ async def running(
         options=_options(config, shared=beside is not None),
         maximum_concurrent_rpcs=CALLS_BEFORE_THE_DOOR * config.calls_max,
     )
-    signs = health.aio.HealthServicer()
+    said = Signs()
     draining = Draining(config.grace_s)
-    ingestion = _add_services(server, signs, draining, engine, quotas, config)
+    ingestion = _add_services(server, said, draining, engine, quotas, config)
     door.readers[APPEND] = ingestion.read
     port = listen(server, config)  # before the store is opened: a second server fails here
     async with audit.writing(), calls.watched(), AsyncExitStack() as stack:
@@ -87,18 +79,19 @@ async def running(
             await engine.ready()
             await stack.enter_async_context(tracing.on(config.telemetry))
             await stack.enter_async_context(measured(config, guard, engine))
-            await _say(signs, serves=False)
+            await signs.say(said, serves=False)
             await server.start()
             if beside is not None:
                 await beside()
-            await _say(signs, serves=True)
+            await signs.say(said, serves=True)
+            await stack.enter_async_context(signs.watched(said, engine))
             if config.port_file:
                 await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
             log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
             yield port
         finally:
             log.info("draining", grace_s=config.grace_s)
-            await signs.enter_graceful_shutdown()
+            await said.enter_graceful_shutdown()
             engine.drain()
             draining.begin()
             await server.stop(config.grace_s)
@@ -125,12 +118,6 @@ async def serve(
     finally:
         await engine.close()
         log.info("closed")
-
-
-async def _say(signs: health.aio.HealthServicer, serves: bool) -> None:
-    words = health_pb2.HealthCheckResponse
-    for name in ("", *SERVICES):
-        await signs.set(name, words.SERVING if serves else words.NOT_SERVING)
 
 
 def _options(config: GatewayConfig, shared: bool) -> list[tuple[str, int]]:
@@ -163,7 +150,7 @@ def _options(config: GatewayConfig, shared: bool) -> list[tuple[str, int]]:
 
 def _add_services(
     server: grpc.aio.Server,
-    signs: health.aio.HealthServicer,
+    said: Signs,
     draining: Draining,
     engine: Engine,
     quotas: Quotas,
@@ -177,7 +164,7 @@ def _add_services(
     generation = Generation(TenantAnswers(engine), config.message_bytes_max, draining)
     generation_pb2_grpc.add_GenerationServiceServicer_to_server(generation, server)
     models_pb2_grpc.add_ModelServiceServicer_to_server(Models(TenantModels(engine)), server)
-    health_pb2_grpc.add_HealthServicer_to_server(signs, server)
+    health_pb2_grpc.add_HealthServicer_to_server(said, server)
     reflection.enable_server_reflection(
         (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
     )

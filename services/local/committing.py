@@ -66,10 +66,6 @@ class Appending(Protocol):
         """Whether large media are best written before it is their turn to be committed."""
 
     @property
-    def stopped(self) -> bool:
-        """Whether nothing more can be stored."""
-
-    @property
     def checkpoints(self) -> Checkpointing:
         """Of the database that it writes to."""
 
@@ -109,7 +105,7 @@ class Committer:
         self._queue = Queue(config)
         self._desk = Desk()
         self._ready = asyncio.Event()
-        self._closed = self._told = False
+        self._closed = False
         self._own = ThreadPoolExecutor(2, "commit")  # to commit, to checkpoint
         self._task: asyncio.Task[None] | None = None
         self._checkpoint: asyncio.Task[None] | None = None
@@ -205,7 +201,6 @@ class Committer:
         done = await self._in_thread(partial(self._stored, group))
         bug = done.exception()
         COMMIT_GROUP.see(len(group))
-        self._tell_if_stopped()
         rest, outcomes = done.result() if bug is None else ([], [bug] * len(group))
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._queue.leave(waiting)
@@ -238,14 +233,6 @@ class Committer:
             if len(group) == 1:
                 return [error]
             return [one for waiting in group for one in self._written([waiting])]
-
-    def _tell_if_stopped(self) -> None:
-        """Say once what a person has to see to."""
-        if self._log.stopped and not self._told:
-            self._told = True
-            log.error(
-                "the disk failed to sync: nothing more is stored until the server is restarted"
-            )
 
     async def _wait_for_checkpoint(self) -> None:
         """Begin a checkpoint where one is due; where it is overdue wait for it, and for the rest.

@@ -1,4 +1,4 @@
-"""The rest of ingestion: media that grow, and refused samples that are kept."""
+"""The rest of ingestion: media that grow, refused samples that are kept, whether any is stored."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +19,9 @@ class Ingesting:
 
     async def _with(self, task: Callable[[], Found]) -> Found:
         return await asyncio.to_thread(task)
+
+    def stopped(self) -> str:
+        return self._store.stopped
 
     async def grow(
         self, stream: str, steps: Sequence[Step], epoch: int, durability: Durability

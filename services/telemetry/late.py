@@ -7,8 +7,9 @@ tell the two apart, it also looks at how long the loop's own thread has computed
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
+from services.meanwhile import meanwhile
 from services.telemetry.metrics import LOOP_BUSY, LOOP_MAX, LOOP_SECONDS
 
 TICK_S = 0.005
@@ -17,13 +18,8 @@ TICK_S = 0.005
 @asynccontextmanager
 async def watched() -> AsyncIterator[None]:
     """Watch the loop for the length of the block."""
-    task = asyncio.create_task(_watch())
-    try:
+    async with meanwhile(_watch()):
         yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 async def _watch() -> None:

@@ -132,6 +132,10 @@ COMMIT_GROUP = Histogram("commit_group", "Appends that share a transaction.", bu
 COMMIT_QUEUE = Gauge("commit_queue", "Appends that wait for a transaction.")
 COMMIT_QUEUE_BYTES = Gauge("commit_queue_bytes", "Media bytes of such appends.")
 
+STORE_STOPPED = Gauge(
+    "store_stopped", "1: a sync has failed, and nothing more is stored until a restart."
+)
+
 SANDBOX_STARTS = Counter("sandbox_starts_total", "Processes started to look into media.")
 SANDBOX_DEATHS = Counter("sandbox_deaths_total", "Of those, the ones that died of what they saw.")
 SANDBOX_SECONDS = Histogram("sandbox_seconds", "How long media were looked into.", buckets=WAITS_S)

@@ -13,9 +13,8 @@ class TenantModels:
 
     async def models(self, size: int, token: str) -> Page[ModelVersion]:
         with own_names() as own:
-            start = token and own.full(token, "page_token")
-            page = await self._engine.models(size, start, own.tenant)
-            return Page(tuple(map(own.model, page.items)), own.plain(page.next_token))
+            page = await own.page(self._engine.models, size, token)
+            return Page(tuple(map(own.model, page.items)), page.next_token)
 
     async def versions(self, name: str, size: int, token: str) -> Page[ModelVersion]:
         with own_names() as own:
@@ -28,9 +27,8 @@ class TenantModels:
 
     async def aliases(self, size: int, token: str) -> Page[Alias]:
         with own_names() as own:
-            start = token and own.full(token, "page_token")
-            page = await self._engine.aliases(size, start, own.tenant)
-            return Page(tuple(map(own.alias, page.items)), own.plain(page.next_token))
+            page = await own.page(self._engine.aliases, size, token)
+            return Page(tuple(map(own.alias, page.items)), page.next_token)
 
     async def alias(self, alias: str) -> Alias:
         with own_names() as own:

@@ -2,17 +2,20 @@
 
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from rankspace.errors import InvalidInput, NotFound, RankspaceError
-from rankspace.store.entries import Alias, Job, ModelVersion, Stream
+from rankspace.store.entries import Alias, Job, ModelVersion, Page, Stream
 from rankspace.training.job import JobConfig
 from services.auth import caller
 
 REQUEST_CHARS_MAX = 200
+Found = TypeVar("Found")
+Listed = Callable[[int, str, str], Awaitable[Page[Found]]]
+"""What the engine lists: so many of a tenant's, from a name on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,12 @@ class Names:
         if self.tenant:
             return f"{self.tenant}/{marked or secrets.token_hex(16)}"
         return marked
+
+    async def page(self, listed: Listed[Found], size: int, token: str) -> Page[Found]:
+        """A page of what is this tenant's, in the order of the engine's names."""
+        start = token and self.full(token, "page_token")
+        page = await listed(size, start, self.tenant)
+        return Page(page.items, self.plain(page.next_token))
 
     def stream(self, found: Stream) -> Stream:
         """A stream as its tenant sees it."""

@@ -60,9 +60,8 @@ class TenantStreams:
 
     async def streams(self, size: int, token: str) -> Page[Stream]:
         with own_names() as own:
-            start = token and own.full(token, "page_token")
-            page = await self._engine.streams(size, start, own.tenant)
-            return Page(tuple(map(own.stream, page.items)), own.plain(page.next_token))
+            page = await own.page(self._engine.streams, size, token)
+            return Page(tuple(map(own.stream, page.items)), page.next_token)
 
     async def finalize_stream(self, name: str) -> Stream:
         with own_names() as own:

@@ -39,3 +39,14 @@ def test_the_example_of_the_readme_runs(
     exec(compile(program, "README.md", "exec"), {})  # noqa: S102  # our own page
     said = capsys.readouterr().out
     assert "done" in said
+
+
+def test_the_manifest_of_the_page_is_read(tmp_path: Path) -> None:
+    page = (ROOT / "docs/operations.md").read_text("utf-8")
+    (lines,) = re.findall(r"```jsonl\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "notes.jsonl").write_text(lines, "utf-8")
+    (tmp_path / "cat.jpg").write_bytes(b"a picture")
+    one, two = read(tmp_path / "notes.jsonl")
+    assert [(part.modality, part.role) for part in one.parts] == [("image", ""), ("text", "ru")]
+    assert (one.labels, one.event_time_us > 0) == ({"split": "valid"}, True)
+    assert two.parts[0].data.decode() == "дом"

@@ -232,7 +232,7 @@ BUGS = (
     ),
     Bug(
         "on after a failed sync", "a store goes on though its disk failed to sync", DATABASE,
-        "self._stopped = self._stopped or code in faults.UNSYNCED", "del code", REPLAYS,
+        '"sqlite_errorcode", 0) in faults.UNSYNCED:', '"sqlite_errorcode", 0) is None:', REPLAYS,
     ),
     Bug(
         "chunk counted twice", "a chunk that is sent again from before its medium's end is added",
@@ -264,7 +264,7 @@ BUGS = (
     ),
     Bug(
         "rejects of retries lost", "what is refused of a batch that comes again is not kept",
-        "services/ingestion/appending.py", "        if admitted.refusals and writer.keep_rejects:",
+        "services/ingestion/batches.py", "        if admitted.refusals and writer.keep_rejects:",
         "        if admitted.refusals and writer.keep_rejects and not appended.duplicate:", "kill",
         "keeping",
     ),

@@ -7,6 +7,7 @@ where that looks like a commit that never came to its end: its file is cut short
 in its last transaction.
 """
 
+import hashlib
 import random
 import shutil
 import struct
@@ -22,7 +23,10 @@ from rankspace.store.store import Store
 from tests.robustness.contents import key, key_of
 
 Content = dict[str, tuple[str, ...]]
-"""The keys of every stream, in order."""
+"""The keys of every stream, in order, and of the refused samples that it keeps."""
+
+KEPT = ", kept"
+"""Follows the name of a stream where its refused samples are meant."""
 
 WAL = "store.db-wal"
 BLOCK = 4096
@@ -97,6 +101,7 @@ def contents(folder: Path, inline_bytes_max: int = 1000) -> tuple[Content, str]:
             for stream in store.log.list(1000).items:
                 try:
                     found[stream.name] = tuple(_keys(store, stream.name))
+                    found[stream.name + KEPT] = tuple(_refused(store, stream.name))
                     _check_media(store, stream.name)
                 except RankspaceError as error:
                     refused = error.reason()
@@ -109,6 +114,12 @@ def _keys(store: Store, stream: str) -> Iterator[str]:
     for expected, (offset, entry) in enumerate(store.log.records(stream)):
         found = key(entry) if isinstance(entry, Sample) else key_of(entry.sample_id)
         yield found if offset == expected else f"at {offset}"
+
+
+def _refused(store: Store, stream: str) -> Iterator[str]:
+    for one in store.rejects.list(stream, 1000).items:
+        kept = store.rejects.get(stream, one.offset)
+        yield f"{kept.offset} {kept.sample_id} {kept.reason} {hashlib.sha256(kept.raw).hexdigest()}"
 
 
 def _check_media(store: Store, stream: str) -> None:
@@ -129,6 +140,14 @@ def verdict(before: Content, folder: Path, done: Damage, wal: int) -> str:
         return f"{done}: a fault of its own: {error!r}"
     if refused not in ("", Corrupt.reason()):
         return f"{done}: refused as {refused}"
+    if any(set(keys) - set(before.get(name, ())) for name, keys in after.items() if KEPT in name):
+        return f"{done}: a refused sample is not what was kept"
+    return _compared((_streams(before), _streams(after)), refused, done, wal)
+
+
+def _compared(contents: tuple[Content, Content], refused: str, done: Damage, wal: int) -> str:
+    """What is wrong with what is read of streams before and after the damage."""
+    before, after = contents
     if refused:
         wrong = [name for name, keys in after.items() if keys != before.get(name)]
         return f"{done}: refused, but other streams changed: {wrong}" if wrong else ""
@@ -140,6 +159,11 @@ def verdict(before: Content, folder: Path, done: Damage, wal: int) -> str:
         return ""
     lost = sum(map(len, before.values())) - sum(map(len, after.values()))
     return f"{done}: read without a word, {lost} fewer, {'a prefix' if ends else 'other content'}"
+
+
+def _streams(content: Content) -> Content:
+    """Without the refused samples: nothing tells when one of them is gone."""
+    return {name: keys for name, keys in content.items() if KEPT not in name}
 
 
 def unsure_from(log: Path) -> int:

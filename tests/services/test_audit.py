@@ -133,6 +133,16 @@ def test_tokens_are_made_listed_and_revoked_on_the_command_line(tmp_path: Path) 
         assert path.is_dir() or secret.encode() not in path.read_bytes()
 
 
+def test_tokens_of_a_server_with_a_folder_of_its_own_are_reached_by_it(tmp_path: Path) -> None:
+    there = ("--folder", str(tmp_path / "there"))
+    for arguments in (("create", "ann", "--scope", "read"), ("revoke", "ann")):
+        assert run(tmp_path / "here", "tokens", *arguments, *there).exit_code == 0
+    (line,) = map(json.loads, run(tmp_path, "tokens", "list", "--json", *there).stdout.splitlines())
+    assert (line["name"], line["revoked_us"] is None) == ("ann", False)
+    assert len(run(tmp_path, "audit", "--json", *there).stdout.splitlines()) == 2
+    assert not (tmp_path / "here").exists()
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

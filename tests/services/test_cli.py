@@ -81,7 +81,8 @@ def test_an_absent_server_ends_in_one_line_that_says_what_to_do(arguments: list[
     assert result.stdout == ""
     assert result.stderr == (
         f"rankspace: no server answers at {NOBODY}: connection refused; "
-        "start one with `rankspace serve`, or name it with --server\n"
+        "start one with `rankspace serve`, name it with --server, "
+        "or give --ca where it speaks TLS\n"
     )
 
 
@@ -153,6 +154,19 @@ def test_the_settings_shown_read_back_as_they_are(tmp_path: Path) -> None:
     again.write_text(shown, "utf-8")
     wanted = server_config(file, {"RANKSPACE_GATEWAY__CALLS_MAX": "64"})
     assert server_config(again, {}) == wanted
+
+
+@pytest.mark.parametrize("how", ["--show", "--json"])
+def test_a_password_among_the_settings_is_not_shown(how: str) -> None:
+    secrets = {
+        "RANKSPACE_STORE__URL": "postgresql://ann:hush-hush@db.example:5432/rank",
+        "RANKSPACE_GATEWAY__TELEMETRY__OTLP_ENDPOINT": "http://me:hush-hush@collector.example:4317",
+    }
+    result = run("config", how, **secrets)
+    assert result.exit_code == 0
+    assert "hush-hush" not in result.output
+    assert "postgresql://ann:***@db.example:5432/rank" in result.stdout
+    assert "http://me:***@collector.example:4317" in result.stdout
 
 
 def test_every_setting_is_shown_with_its_sentence() -> None:

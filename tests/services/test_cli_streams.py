@@ -56,6 +56,21 @@ def test_what_cannot_be_asked_for_is_said(filled: Site) -> None:
     assert (wrong.exit_code, "KEY=VALUE" in wrong.stderr) == (1, True)
 
 
+def test_a_stream_is_made_with_labels(site: Site) -> None:
+    made = run(site, "streams", "create", "kept", "--label", "rejects=keep", "--label", "a=b=c")
+    assert made.exit_code == 0
+    shown = run(site, "streams", "show", "kept").stdout
+    assert {"rejects=keep", "a=b=c"} < set(shown.split())
+    kept = run(site, "streams", "update", "kept", "--keep-seconds", "60", "--keep-bytes", "9")
+    assert "age_s=60 bytes=9" in kept.stdout
+    wrong = run(site, "streams", "create", "other", "--label", "rejects")
+    assert (wrong.exit_code, "KEY=VALUE" in wrong.stderr) == (1, True)
+    with Client(site.address) as client:
+        assert client.get_stream("kept").labels == {"rejects": "keep", "a": "b=c"}
+        client.append("kept", [Sample("bad", (Part("image", PICTURE),))])
+        assert [one.sample_id for one in client.list_rejects("kept")] == ["bad"]
+
+
 def test_stats_tell_how_fast_a_stream_has_grown(filled: Site) -> None:
     began = time.monotonic()
     once, again = lines(run(filled, "streams", "stats", "--looks", "2", "--every", "0.2", "--json"))

@@ -24,7 +24,8 @@ from rankspace.v1.ingestion_pb2_grpc import IngestionServiceStub
 from services.auth import AuthConfig, new_token
 from services.gateway.config import GatewayConfig
 from services.gateway.listening import listen
-from services.gateway.server import SERVICES, running
+from services.gateway.server import running
+from services.gateway.signs import SERVICES
 from tests.services.parrot import ParrotEngine
 from tests.services.refusal import refusal
 

@@ -3,10 +3,12 @@
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from rankspace.errors import NotFound
+from rankspace.errors import Corrupt, NotFound
 from rankspace.store.config import StoreConfig
 from rankspace.store.entries import Refusal
+from rankspace.store.integrity import Damage
 from rankspace.store.store import Store
 
 
@@ -77,3 +79,71 @@ def test_a_deleted_stream_keeps_none(store: Store) -> None:
     store.log.delete("s")
     store.log.create("s")
     assert store.rejects.list("s").items == ()
+
+
+def changed(store: Store, offset: int, what: str) -> None:
+    """Change what is kept behind the back of the store."""
+    with store._database.write() as connection:
+        connection.execute(text(f'UPDATE rejects SET {what} WHERE "offset" = {offset}'))  # noqa: S608
+
+
+ROTTEN = (
+    "sample_id = 'n5'", "reason = 'CORRUPT'", "message = ''", "field = 'parts[1]'", "size = 4",
+    "created_us = created_us + 1", "hash = raw_hash", "raw_hash = hash",
+)  # fmt: skip
+NO_TEXT = ("sample_id = CAST(x'ff' AS TEXT)", "created_us = 'now'", "hash = 'x'", "raw_hash = 1")
+
+
+def found_rotten(store: Store) -> None:
+    """Of three kept samples the one in the middle is told to be damaged, and no other."""
+    said = "the refused sample kept at offset 1 of stream s is not what was kept"
+    with pytest.raises(Corrupt, match=said):
+        store.rejects.get("s", 1)
+    assert [store.rejects.get("s", offset).raw for offset in (0, 2)] == [b"xxx", b"xxx"]
+    assert list(store.integrity.check()) == [Damage("s", 1, said)]
+
+
+@pytest.mark.parametrize("what", ROTTEN)
+def test_what_is_not_what_was_kept_is_told_in_lists_too(store: Store, what: str) -> None:
+    store.log.create("s")
+    store.rejects.keep("s", [reject(offset) for offset in range(3)])
+    assert list(store.integrity.check()) == []
+    changed(store, 1, what)
+    found_rotten(store)
+    listed = store.rejects.list("s").items
+    assert [(one.offset, one.reason) for one in listed] == [
+        (0, "MALFORMED_MEDIA"), (1, "CORRUPT"), (2, "MALFORMED_MEDIA"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", NO_TEXT)
+def test_what_is_no_text_and_no_number_any_more_is_told(sqlite: StoreConfig, what: str) -> None:
+    with Store.open(sqlite) as store:
+        store.log.create("s")
+        store.rejects.keep("s", [reject(offset) for offset in range(3)])
+        changed(store, 1, what)
+        found_rotten(store)
+        assert [one.reason for one in store.rejects.list("s", 2).items] == [
+            "MALFORMED_MEDIA", "CORRUPT",
+        ]  # fmt: skip
+        changed(store, 1, "\"offset\" = 'x'")
+        with pytest.raises(Corrupt, match="lost their order"):
+            store.rejects.list("s")
+        assert [damage.offset for damage in store.integrity.check()] == [-1]
+
+
+def test_bytes_of_a_sample_that_have_changed_are_told_where_they_are_read(store: Store) -> None:
+    store.log.create("s")
+    store.rejects.keep("s", [reject(offset) for offset in range(3)])
+    changed(store, 1, "raw = hash")
+    found_rotten(store)
+    assert {one.reason for one in store.rejects.list("s").items} == {"MALFORMED_MEDIA"}
+
+
+def test_one_that_comes_to_another_stream_is_not_taken_for_its_own(store: Store) -> None:
+    store.log.create("s")
+    store.log.create("t")
+    store.rejects.keep("s", [reject(0)])
+    changed(store, 0, "stream_id = stream_id + 1")
+    with pytest.raises(Corrupt):
+        store.rejects.get("t", 0)

@@ -87,9 +87,21 @@ def test_a_shared_step_has_the_gradient_of_the_whole(results: Results) -> None:
     assert apart < 1e-2  # products in sixteen bits round by as much
 
 
+def test_a_shared_step_has_the_loss_of_the_whole(results: Results) -> None:
+    (shared,) = {each["gradient"]["losses"][0] for each in results}
+    assert shared == pytest.approx(results[0]["gradient"]["losses"][1], rel=1e-2)
+
+
 def test_workers_that_were_stopped_go_on_as_if_they_had_not_been(results: Results) -> None:
     first, *others = [each["resumed"] for each in results]
-    assert same(first["whole"], first["stopped"])
+    for what in ("state", "averages"):
+        assert same(first["whole"][what], first["stopped"][what])
+    assert all(same(first, other) for other in others)
+
+
+def test_workers_trust_a_memory_that_is_held_as_far(results: Results) -> None:
+    first, *others = [each["resumed"]["whole"]["state"]["trust.held.table"] for each in results]
+    assert first.std(0).min() > 0, "groups differ in whom they trust"
     assert all(same(first, other) for other in others)
 
 

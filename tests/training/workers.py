@@ -33,6 +33,7 @@ STREAMS = ("a", "b", "c")
 JOB = CONFIG.model_copy(update={"streams": STREAMS, "steps": STEPS})
 ROWS = [[row(seed, (kind, ("text", "en"))) for seed in range(6)] for kind in KINDS[:3]]
 HOLD = {"attention": 0.6, "router": 0.8, "output": 0.5}
+TRUSTING: dict[str, Any] = {"memory": "held", "order": 4, "document": True}
 MIXED = {"experts": 4, "active": 2, "hold": HOLD}
 
 Result = dict[str, Any]
@@ -91,32 +92,32 @@ def gradient(rank: int, world: int) -> Result:
     job = JOB.model_copy(update={"batch_symbols": 3 * CONTEXT})
     feed, balance = Feed(Documents(space(), CONTEXT), ROWS, job, {}), Balance(STREAMS)
     drawn = feed.batch(0, balance)
-    found, weighed = [], []
+    found, weighed, losses = [], [], []
     for at, of in ((rank, world), (0, 1)):
         made = learner(job)
         loss, weight, seen = made._loss(feed.pack(drawn, at, of), 1.0, len(STREAMS))
         loss.backward()
-        if of > 1:
-            made._share(weight, seen)
+        losses.append(float(made._share(loss.detach(), weight, seen) if of > 1 else loss))
         weighed.append(float(weight))
         grads = [p.grad for p in made.network.parameters() if p.grad is not None]
         found.append(torch.cat([grad.flatten() for grad in grads]))
-    return {"shared": found[0], "whole": found[1], "weighs": weighed[0]}
+    return {"shared": found[0], "whole": found[1], "weighs": weighed[0], "losses": losses}
 
 
 def resumed(rank: int, world: int, folder: Path) -> Result:
-    """A run that was stopped and went on, and one that nobody stopped."""
-    job = JOB.model_copy(
-        update={"steps": REPORT_EVERY + 2, "preset": "rank_moe", "switches": {"hold": HOLD}}
-    )
+    """A run that was stopped and went on, and one that nobody stopped; what each has told."""
+    told = {"steps": REPORT_EVERY + 2, "preset": "rank_moe", "switches": {"hold": HOLD, **TRUSTING}}
+    job = JOB.model_copy(update=told)
 
-    def run(name: str, wish: Wish) -> list[torch.Tensor]:
+    def run(name: str, wish: Wish) -> Result:
         torch.manual_seed(job.seed)
-        work = Work(job, space(), ROWS, [each[:2] for each in ROWS], {})
+        work = Work(job, space(TRUSTING["order"]), ROWS, [each[:2] for each in ROWS], {})
         (folder / name).mkdir(exist_ok=True)
-        list(work.train(folder / name, lambda: wish, rank, world))
+        *_, last = work.train(folder / name, lambda: wish, rank, world)
         dist.barrier()  # the first has written its checkpoint
-        return [*work.learner.network.state_dict().values(), *work.learner.average.weights]
+        state = work.learner.network.state_dict()
+        said = last.held_out_loss, last.loss, last.source_losses, work.metrics
+        return {"state": state, "averages": work.learner.average.weights, "said": said}
 
     run("stopped", "pause")
     return {"stopped": run("stopped", "run"), "whole": run("whole", "run")}

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from rankspace.client import Client
-from rankspace.errors import LimitExceeded, NotFound
+from rankspace.errors import Corrupt, LimitExceeded, NotFound
 from rankspace.media.sample import Part, Sample
 from rankspace.store.entries import Rejected, Retention
 from tests.client.conftest import Site
@@ -50,6 +51,21 @@ def test_a_refused_sample_is_kept_as_it_came_and_taken_once_it_fits(strict: Site
         assert dict(client.read("s")) == {0: GOOD, 3: LONG}
         tombstone = dict(client.read_entries("s"))[1]
         assert isinstance(tombstone, Rejected)
+
+
+def test_what_has_rotted_is_neither_shown_nor_taken_and_harms_no_other(strict: Site) -> None:
+    with Client(strict.address) as client:
+        client.create_stream("s", labels={"rejects": "keep"})
+        client.append("s", [LONG, BROKEN])
+        with strict.store._database.write() as connection:
+            rotten = 'UPDATE rejects SET raw = substr(raw, 2) WHERE "offset" = 0'
+            connection.execute(text(rotten))
+        with pytest.raises(Corrupt, match="not what was kept"):
+            client.get_reject("s", 0)
+        with pytest.raises(Corrupt, match="not what was kept"):
+            client.retry_reject("s", 0)
+        assert client.get_reject("s", 1)[1] == BROKEN
+        assert client.get_stream("s").next_offset == 2
 
 
 def test_nothing_is_kept_where_nobody_asks_for_it(client: Client) -> None:
