@@ -27,26 +27,31 @@ COMPILERS = ("c++", "g++", "clang++")
 SECONDS_MAX = 120
 
 
+def compiler() -> str | None:
+    """Where a compiler is."""
+    return next(filter(None, map(shutil.which, COMPILERS)), None)
+
+
 @cache
 def library(*sources: Path) -> Path | None:
     """Where the library of these sources lies, made if need be; None where that cannot be done."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None:
+    found = compiler()
+    if found is None:
         return None
     try:
-        return _made(compiler, sources)
+        return _made(found, sources)
     except (OSError, RuntimeError, subprocess.SubprocessError):  # RuntimeError: nobody's home
         return None
 
 
-def compile_to(path: Path, compiler: str, sources: Sequence[Path], flags: Sequence[str]) -> None:
+def compile_to(path: Path, program: str, sources: Sequence[Path], flags: Sequence[str]) -> None:
     """Compile these sources into a library. Raises OSError or SubprocessError."""
-    command = [compiler, *flags, *map(str, sources), "-o", str(path)]
+    command = [program, *flags, *map(str, sources), "-o", str(path)]
     subprocess.run(command, check=True, capture_output=True, timeout=SECONDS_MAX)  # noqa: S603
 
 
-def _made(compiler: str, sources: Sequence[Path]) -> Path:
-    version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout  # noqa: S603
+def _made(program: str, sources: Sequence[Path]) -> Path:
+    version = subprocess.run([program, "--version"], check=True, capture_output=True).stdout  # noqa: S603
     texts = [source.read_bytes() for source in sources]
     told = b"\0".join((*texts, " ".join(FLAGS).encode(), version, platform.machine().encode()))
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankspace"
@@ -55,6 +60,6 @@ def _made(compiler: str, sources: Sequence[Path]) -> Path:
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=home) as folder:
             part = Path(folder) / path.name
-            compile_to(part, compiler, sources, FLAGS)
+            compile_to(part, program, sources, FLAGS)
             part.replace(path)
     return path

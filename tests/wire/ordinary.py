@@ -28,6 +28,17 @@ LIMITS = Limits(text_bytes_max=60, part_bytes_max=90, sample_id_chars_max=8)
 
 SAMPLES_MAX = 4
 INLINE_BYTES_MAX = 24
+STARTS = {
+    "wav": b"RIFF\4\0\0\0WAVE",
+    "flac": b"fLaC",
+    "ogg": b"OggS",
+    "opus": b"OggS" + bytes(20) + b"OpusHead",
+    "mp3": b"ID3",
+    "png": b"\x89PNG\r\n\x1a\n",
+    "jpeg": b"\xff\xd8\xff",
+    "webp": b"RIFF\4\0\0\0WEBP",
+    "gif": b"GIF89a",
+}
 Bounds = tuple[Limits, int, int]
 SMALL: Bounds = (LIMITS, SAMPLES_MAX, INLINE_BYTES_MAX)
 
@@ -87,6 +98,11 @@ def head(at: int, part: Part) -> Head:
     return Head(at, *kind, len(part.data), most is None, memoryview(part.data)[:most])
 
 
+def sent(batch: pb.SampleBatch) -> bytes:
+    """The message of a batch."""
+    return pb.AppendSamplesRequest(batch=batch).SerializeToString()
+
+
 def messages() -> list[bytes]:
     """Plain messages, and two that are not."""
     wave, pixels = tone(300, 0.001), picture(1, 2)
@@ -106,10 +122,8 @@ def messages() -> list[bytes]:
         ingestion.write_batch([Sample("two", tuple(media[:2]))], 0),
     ]
     batches[1].ClearField("content_hash")
-    sent = [pb.AppendSamplesRequest(batch=batch).SerializeToString() for batch in batches]
-    joined = pb.AppendSamplesRequest(batch=pb.SampleBatch(samples=batches[0].samples[:1]))
-    behind = pb.AppendSamplesRequest(batch=pb.SampleBatch(offset=3))
-    return [*sent, joined.SerializeToString() + behind.SerializeToString()]
+    joined = sent(pb.SampleBatch(samples=batches[0].samples[:1])) + sent(pb.SampleBatch(offset=3))
+    return [*map(sent, batches), joined]
 
 
 def damaged(message: bytes, chance: random.Random) -> bytes:
