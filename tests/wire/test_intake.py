@@ -207,8 +207,8 @@ def test_batches_of_a_usual_size_are_told_by_many_threads_at_once() -> None:
     parts = [Part("image", STARTS["png"] + chance.randbytes(size), "png") for size in sizes]
     parts += [Part("text", ("тест " * 200).encode()), Part("audio", STARTS["mp3"] + bytes(9000))]
     samples = [Sample(f"sample {at}", (part,), at) for at, part in enumerate(parts)]
-    batches = [samples[:1], samples[:5] * 8, samples, samples[6:] * 512]
-    asked = [sent(write_batch(batch, 0)) for batch in batches] * 4
+    batches = [samples[:1], samples[:5] * 8, samples, samples[6:] * 40]
+    asked = [sent(write_batch(batch, 0)) for batch in batches] * 3
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(lambda message: held(intake, message, LARGE), asked))
 
