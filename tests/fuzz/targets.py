@@ -24,6 +24,7 @@ from rankspace.media.sample import MODALITIES, Part
 from rankspace.media.strip.whole import strip
 from rankspace.v1 import generation_pb2, ingestion_pb2, media_pb2, training_pb2
 from rankspace.wire import generation, growing, ingestion, media, training
+from rankspace.wire.intake import Intake
 from rankspace.wire.names import read_name, read_page
 from services.readers import ReaderLimits, read_manifest, read_webdataset
 from services.sandbox.messages import (
@@ -34,6 +35,8 @@ from services.sandbox.messages import (
     read_refused,
     unpacked,
 )
+from tests.wire.ordinary import SMALL as SMALL_BATCHES
+from tests.wire.ordinary import held, messages
 from tests.worlds import part, picture, tone
 
 LIMITS = Limits()
@@ -70,6 +73,12 @@ def append(data: bytes) -> None:
     ingestion.read_offset(message.batch)
     list(growing.named(message.batch))
     read_name("streams", message.setup.stream, "setup.stream")
+
+
+def plain(data: bytes) -> None:
+    """The same, as the native intake tells it: beside the ordinary way, byte for byte."""
+    if native := _native():
+        held(native, data)
 
 
 def piece(data: bytes) -> None:
@@ -128,11 +137,11 @@ def bare(data: bytes) -> None:
     assert strip(found) is found
 
 
+_ALL = (
+    headers, raw, sample, append, plain, piece, read, turn, tar, lines, answer, bare,
+)  # fmt: skip
 TARGETS: Mapping[str, Callable[[bytes], None]] = MappingProxyType(
-    {
-        each.__name__: each
-        for each in (headers, raw, sample, append, piece, read, turn, tar, lines, answer, bare)
-    }
+    {each.__name__: each for each in _ALL}
 )
 
 
@@ -172,6 +181,11 @@ def seeds(name: str) -> list[bytes]:
 
 
 @cache
+def _native() -> Intake | None:
+    return Intake.load(*SMALL_BATCHES)
+
+
+@cache
 def _right() -> dict[str, list[bytes]]:
     wave, pixels = tone(300, 0.05), picture(1)
     sounds = [getattr(encode, name)(wave) for name in ("wav", "flac", "ogg", "opus", "mp3")]
@@ -192,6 +206,7 @@ def _right() -> dict[str, list[bytes]]:
         "raw": [bytes([0, 62, 128, 1]) + encode.pcm_s16le(wave)],
         "sample": [whole.SerializeToString()],
         "append": [batch.SerializeToString(), setup.SerializeToString()],
+        "plain": messages(),
         "piece": [begin.SerializeToString()],
         "turn": [ask.SerializeToString()],
         "read": [ingestion_pb2.ReadFilter(roles=["en"], labels={"a": "b"}).SerializeToString()],

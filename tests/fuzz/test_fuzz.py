@@ -33,7 +33,9 @@ def test_what_was_found_once_is_refused(name: str, data: bytes, end: str) -> Non
     assert tried(name, data) == end
 
 
-@pytest.mark.parametrize("name", ["headers", "raw", "sample", "tar", "lines", "answer", "bare"])
+@pytest.mark.parametrize(
+    "name", ["headers", "raw", "sample", "plain", "tar", "lines", "answer", "bare"]
+)
 def test_what_is_right_is_read(name: str) -> None:
     assert {tried(name, seed) for seed in seeds(name)} == {""}
 
