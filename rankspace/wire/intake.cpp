@@ -212,50 +212,58 @@ struct Reader {
     }
 };
 
-// Integers, little-endian, and words behind their length.
-struct Layout {
-    uint8_t bytes[256];  // of the words only the role's length is not ours, and it was checked
-    size_t size = 0;
-    void integer(uint64_t value, int width) {
-        for (int i = 0; i < width; i++) bytes[size++] = (uint8_t)(value >> (8 * i));
-    }
-    void word(const void* text, size_t length) {
-        integer(length, 4);
-        memcpy(bytes + size, text, length);
-        size += length;
-    }
-};
-
+// SHA-256 of small things, gathered first, for a call costs more than its bytes, and of large ones.
 struct Sha {
     const Bounds& bounds;
     alignas(16) uint8_t context[256];
+    uint8_t gathered[512];
+    num size = 0;
     explicit Sha(const Bounds& with) : bounds(with) { bounds.init(context); }
-    void add(const void* bytes, num size) { bounds.update(context, bytes, (size_t)size); }
-    void end(uint8_t* digest) { bounds.final(digest, context); }
+    void flush() {
+        if (size) bounds.update(context, gathered, (size_t)size);
+        size = 0;
+    }
+    void add(const void* bytes, num length) {
+        if (length > (num)sizeof gathered - size) flush();
+        if (length > (num)sizeof gathered) {
+            bounds.update(context, bytes, (size_t)length);
+            return;
+        }
+        memcpy(gathered + size, bytes, (size_t)length);
+        size += length;
+    }
+    void integer(uint64_t value, int width) {  // little-endian
+        uint8_t bytes[8];
+        for (int i = 0; i < width; i++) bytes[i] = (uint8_t)(value >> (8 * i));
+        add(bytes, width);
+    }
+    void word(const void* text, num length) {
+        integer((uint64_t)length, 4);
+        add(text, length);
+    }
+    void word(const char* text) { word(text, (num)strlen(text)); }
+    void end(uint8_t* digest) {
+        flush();
+        bounds.final(digest, context);
+    }
 };
 
 // rankspace.store.content.digest of a sample of one part without labels, frames or a start.
 static void hash(const Bounds& bounds, const uint8_t* message, const Row& row, uint8_t* digest) {
-    Layout begin, rest;
-    memcpy(begin.bytes, "rankspace.sample.1", 18);
-    begin.size = 18;
-    begin.integer((uint64_t)row.id_size, 4);
-    rest.integer((uint64_t)row.time_us, 8);
-    rest.integer(0, 4);  // labels
-    rest.integer(1, 4);  // parts
-    const char *modality = MODALITIES[row.modality], *encoding = ENCODINGS[row.encoding];
-    rest.word(modality, strlen(modality));
-    rest.word(encoding, strlen(encoding));
-    rest.word(message + row.role_start, (size_t)row.role_size);
-    rest.integer((uint64_t)row.rate_hz, 4);
-    rest.integer((uint64_t)row.channels, 4);
-    rest.integer((uint64_t)row.size, 8);
     Sha sha(bounds);
-    sha.add(begin.bytes, (num)begin.size);
-    sha.add(message + row.id_start, row.id_size);
-    sha.add(rest.bytes, (num)rest.size);
+    sha.add("rankspace.sample.1", 18);
+    sha.word(message + row.id_start, row.id_size);
+    sha.integer((uint64_t)row.time_us, 8);
+    sha.integer(0, 4);  // labels
+    sha.integer(1, 4);  // parts
+    sha.word(MODALITIES[row.modality]);
+    sha.word(ENCODINGS[row.encoding]);
+    sha.word(message + row.role_start, row.role_size);
+    sha.integer((uint64_t)row.rate_hz, 4);
+    sha.integer((uint64_t)row.channels, 4);
+    sha.integer((uint64_t)row.size, 8);
     sha.add(message + row.start, row.size);
-    sha.add("\0\0\0", 4);  // frames
+    sha.integer(0, 4);  // frames
     sha.end(digest);
 }
 
