@@ -102,6 +102,7 @@ DECLINED = {
     "a sound of no known kind": audio(b"RIFF\4\0\0\0XXXX"),
     "another encoding": image(STARTS["png"], 9),
     "Ogg said to be Opus": audio(STARTS["ogg"], 5),
+    "Opus where it is not looked for": audio(b"OggS" + bytes(53) + b"OpusHead", 5),
     "an encoding of films": image(STARTS["gif"], 12),
     "an encoding that nobody knows": image(STARTS["gif"], 15),
     "an encoding below all": image(STARTS["gif"], -1),
@@ -120,6 +121,13 @@ def test_what_is_just_plain_is_taken(intake: Intake, name: str) -> None:
 @pytest.mark.parametrize("name", DECLINED)
 def test_what_is_not_plain_is_declined(intake: Intake, name: str) -> None:
     assert intake.read(sent(pb.SampleBatch(samples=[sample(), DECLINED[name]]))) is None
+
+
+def led(tags: bytes, data: bytes) -> bytes:
+    """A field in a field in a field."""
+    for tag in reversed(tags):
+        data = bytes([tag, len(data)]) + data
+    return data
 
 
 GOOD = sent(pb.SampleBatch(samples=[sample()]))
@@ -144,6 +152,9 @@ UNUSUAL = {
     "an offset twice in one batch": GOOD + b"\x12\x04\x08\x01\x08\x02",
     "an offset of another type": GOOD + b"\x12\x02\x0a\x00",
     "an id twice": bytes([0x12, len(INNER) + 3, 0x12, len(SAMPLE) + 3]) + SAMPLE + b"\x0a\x01b",
+    "a part with two contents": led(
+        b"\x12\x12", b"\x0a\x01a" + led(b"\x1a", led(b"\x12\x0a", b"x") + led(b"\x1a\x0a", b"ID3"))
+    ),
     "a field of 0": GOOD + b"\x02\x00",
     "a number without an end": GOOD + b"\x12\x0b\x08" + b"\xff" * 10,
 }
@@ -154,7 +165,11 @@ def test_what_protobuf_would_not_write_for_a_plain_batch_is_declined(
     intake: Intake, name: str
 ) -> None:
     assert intake.read(UNUSUAL[name]) is None
-    assert intake.read(GOOD) is not None
+
+
+def test_what_it_would_write_is_taken(intake: Intake) -> None:
+    assert held(intake, GOOD)
+    assert held(intake, led(b"\x12\x12", b"\x0a\x01a" + led(b"\x1a\x12\x0a", b"x")))
 
 
 EDGES = bytes.fromhex("00207f808f909fa0bfc0c1c2dfe0edeff0f4f5ff")
