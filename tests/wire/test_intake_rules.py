@@ -11,6 +11,7 @@ from rankspace.compiled import library
 from rankspace.media.probe import _YEAR_9999_US
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
+from rankspace.wire.ingestion import content_hash
 from rankspace.wire.intake import SOURCES, Intake
 from tests.wire.ordinary import SAMPLES_MAX, SMALL, STARTS, held, sent
 
@@ -131,6 +132,8 @@ def led(tags: bytes, data: bytes) -> bytes:
 
 
 GOOD = sent(pb.SampleBatch(samples=[sample()]))
+ID, PCM, LONG = b"\x0a\x01a", b"\x0a\x02xx\x10\x06", b"\x81\x80\x80\x80\x10"
+HASH = content_hash([sample()])
 INNER = GOOD[2:]  # the batch
 SAMPLE = INNER[2:]
 UNUSUAL = {
@@ -153,8 +156,11 @@ UNUSUAL = {
     "an offset of another type": GOOD + b"\x12\x02\x0a\x00",
     "an id twice": bytes([0x12, len(INNER) + 3, 0x12, len(SAMPLE) + 3]) + SAMPLE + b"\x0a\x01b",
     "a part with two contents": led(
-        b"\x12\x12", b"\x0a\x01a" + led(b"\x1a", led(b"\x12\x0a", b"x") + led(b"\x1a\x0a", b"ID3"))
+        b"\x12\x12", ID + led(b"\x1a", led(b"\x12\x0a", b"x") + led(b"\x1a\x0a", b"ID3"))
     ),
+    "a rate of more than 31 bits": led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x18" + LONG)),
+    "as many channels": led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x20" + LONG)),
+    "a hash too long": GOOD + led(b"\x12\x1a", HASH + b"\0"),
     "a field of 0": GOOD + b"\x02\x00",
     "a number without an end": GOOD + b"\x12\x0b\x08" + b"\xff" * 10,
 }
@@ -169,7 +175,9 @@ def test_what_protobuf_would_not_write_for_a_plain_batch_is_declined(
 
 def test_what_it_would_write_is_taken(intake: Intake) -> None:
     assert held(intake, GOOD)
-    assert held(intake, led(b"\x12\x12", b"\x0a\x01a" + led(b"\x1a\x12\x0a", b"x")))
+    assert held(intake, GOOD + led(b"\x12\x1a", HASH))
+    assert held(intake, led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x18\x01\x20\x01")))
+    assert held(intake, led(b"\x12\x12", ID + led(b"\x1a\x12\x0a", b"x")))
 
 
 EDGES = bytes.fromhex("00207f808f909fa0bfc0c1c2dfe0edeff0f4f5ff")
