@@ -24,6 +24,7 @@ static const num ROLE_CHARS_MAX = 64;
 static const num INT32_MOST = 0x7fffffff;
 static const num YEAR_9999_US = 253402300800000000;
 static const num DIGEST = 32;
+static const num CHUNK = 2048;  // bytes that are hashed while the next come from memory
 
 // OpenSSL's SHA-256; its context takes 112 bytes.
 typedef int (*Init)(void*);
@@ -226,7 +227,15 @@ struct Sha {
     void add(const void* bytes, num length) {
         if (length > (num)sizeof gathered - size) flush();
         if (length > (num)sizeof gathered) {
-            bounds.update(context, bytes, (size_t)length);
+            const uint8_t* at = (const uint8_t*)bytes;
+            while (length > 0) {
+                num some = length < CHUNK ? length : CHUNK;
+                for (num ahead = some; ahead < length && ahead < some + CHUNK; ahead += 64)
+                    __builtin_prefetch(at + ahead);
+                bounds.update(context, at, (size_t)some);
+                at += some;
+                length -= some;
+            }
             return;
         }
         memcpy(gathered + size, bytes, (size_t)length);

@@ -13,7 +13,7 @@ from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
 from rankspace.wire.ingestion import content_hash
 from rankspace.wire.intake import SOURCES, Intake
-from tests.wire.ordinary import SAMPLES_MAX, SMALL, STARTS, held, sent
+from tests.wire.ordinary import INLINE_BYTES_MAX, SAMPLES_MAX, SMALL, STARTS, held, sent
 
 LIBRARY = library(*SOURCES)
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no C++ compiler")
@@ -61,6 +61,9 @@ TAKEN = {
         sample_id="12345678",
     ),
     "Opus said to be Ogg": audio(STARTS["opus"], 3),
+    "the longest beside its row": text(b"x" * INLINE_BYTES_MAX),
+    "the shortest in a region": text(b"x" * (INLINE_BYTES_MAX + 1)),
+    "FLAC": audio(STARTS["flac"]),
     "a frame of MP3": audio(b"\xff\xfb"),
     "the last place where Opus is seen": audio(b"OggS" + bytes(52) + b"OpusHead", 5),
     "Opus a byte later": audio(b"OggS" + bytes(53) + b"OpusHead", 3),
