@@ -68,12 +68,9 @@ class Muon(torch.optim.Muon):
             told = (gradient.contiguous(), moment, self.scale, group["momentum"])
             passes.run("nudge", weight.numel(), *told, updates[at], squares[at])
         norms, keep = squares.sqrt().bfloat16(), 1 - group["lr"] * group["weight_decay"]
-        for indices in _alike(weights):
-            stack = torch.stack([_flat(updates[at]) for at in indices])
-            for at, update in zip(indices, orthogonal(stack, norms[indices]), strict=True):
-                weight, turned = weights[at], _like(update, weights[at]).contiguous()
-                reach = float(_reach(weight, group["lr"]))
-                passes.run("settle", weight.numel(), weight, turned, float(keep), reach)
+        for weight, update in zip(weights, _turned(passes, updates, norms), strict=True):
+            reach = float(_reach(weight, group["lr"]))
+            passes.run("settle", weight.numel(), weight, update, float(keep), reach)
 
     def _moment(self, weight: Tensor) -> Tensor:
         state = self.state[weight]
@@ -88,6 +85,19 @@ def _alike(weights: list[Tensor]) -> list[list[int]]:
     for at, weight in enumerate(weights):
         alike[min(weight.shape), max(weight.shape)].append(at)
     return list(alike.values())
+
+
+def _turned(passes: Passes, updates: list[Tensor], norms: Tensor) -> list[Tensor]:
+    """The orthogonal factor of each, as it lies; on tiles in its place, half of what is even."""
+    if passes.tiles:
+        for update, norm in zip(updates, norms.float().clamp(min=TINY).tolist(), strict=True):
+            passes.run("orthogonal", *update.shape, update, norm, *FACTORS, STEPS)
+        return updates
+    for indices in _alike(updates):
+        stack = torch.stack([_flat(updates[at]) for at in indices])
+        for at, update in zip(indices, orthogonal(stack, norms[indices]), strict=True):
+            updates[at] = _like(update, updates[at]).contiguous()
+    return updates
 
 
 def _reach(weight: Tensor, rate: float) -> float:
