@@ -16,12 +16,14 @@ static inline void odds_of(num t, num seen, float* s, const half* bias, half* od
     for (num i = 0; i < 32; i++, s += t, bias += t, odds += t) {
         __m512 most = _mm512_set1_ps(-1e30f), all = _mm512_setzero_ps();
         for (num j = 0; j < seen; j += 16) {
-            __m512 x = _mm512_add_ps(_mm512_loadu_ps(s + j), widened(_mm256_loadu_si256((const __m256i*)(bias + j))));
+            __m512 x = _mm512_add_ps(_mm512_loadu_ps(s + j), load16(bias + j));
             most = _mm512_max_ps(x, most); _mm512_storeu_ps(s + j, x);
         }
-        const float top = _mm512_reduce_max_ps(most); float sum[LANES] = {};
-        for (num j = 0; j < seen; j += LANES) for (num l = 0; l < LANES; l++) { float e = exponential(s[j + l] - top); s[j + l] = e; sum[l] += e; }
-        all = _mm512_loadu_ps(sum);
+        const __m512 top = _mm512_set1_ps(_mm512_reduce_max_ps(most));
+        for (num j = 0; j < seen; j += 16) {
+            __m512 e = exponential16(_mm512_sub_ps(_mm512_loadu_ps(s + j), top));
+            all = _mm512_add_ps(all, e); _mm512_storeu_ps(s + j, e);
+        }
         const __m512 inv = _mm512_set1_ps(1.0f / _mm512_reduce_add_ps(all));
         for (num j = 0; j < seen; j += 32)
             _mm512_storeu_si512(odds + j, narrowed(_mm512_mul_ps(_mm512_loadu_ps(s + j), inv), _mm512_mul_ps(_mm512_loadu_ps(s + j + 16), inv)));
@@ -33,7 +35,7 @@ static inline void slope_of(num t, num seen, num k, num far, const float* dp, co
     for (num i = 0; i < 32; i++, dp += t, odds += t, ds += t, dy += far, y += far) {
         __m512 dot = _mm512_setzero_ps();
         for (num j = 0; j < k; j += 16)
-            dot = _mm512_fmadd_ps(widened(_mm256_loadu_si256((const __m256i*)(dy + j))), widened(_mm256_loadu_si256((const __m256i*)(y + j))), dot);
+            dot = _mm512_fmadd_ps(load16(dy + j), load16(y + j), dot);
         const __m512 delta = _mm512_set1_ps(_mm512_reduce_add_ps(dot));
         for (num j = 0; j < seen; j += 32) {
             __m512i p = _mm512_loadu_si512(odds + j);

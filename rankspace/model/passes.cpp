@@ -157,10 +157,12 @@ void spread(num b, num t, num h, num k, const half* dy, const half* y, half* out
 void gate(num n, num f, const half* in, const float* beta, half* out) {
     for (num i = 0; i < n; i++) {
         const half* a = in + i * 2 * f; const half* v = a + f; half* o = out + i * f;
-        for (num j = 0; j < f; j++) {
-            float x = up(a[j]);
-            o[j] = down(x / (1.0f + exponential(-beta[j] * x)) * up(v[j]));
+        num j = 0;
+        for (; j + LANES <= f; j += LANES) {
+            const __m512 x = load16(a + j), s = sigmoid16(_mm512_mul_ps(_mm512_loadu_ps(beta + j), x));
+            store16(o + j, _mm512_mul_ps(_mm512_mul_ps(x, s), load16(v + j)));
         }
+        for (; j < f; j++) { float x = up(a[j]); o[j] = down(x / (1.0f + exponential(-beta[j] * x)) * up(v[j])); }
     }
 }
 
@@ -168,7 +170,14 @@ void gate_back(num n, num f, const half* in, const float* beta, const half* d, h
     for (num i = 0; i < n; i++) {
         const half* a = in + i * 2 * f; const half* v = a + f; const half* g = d + i * f;
         half* o = out + i * 2 * f; half* o2 = o + f;
-        for (num j = 0; j < f; j++) {
+        num j = 0;
+        for (; j + LANES <= f; j += LANES) {
+            const __m512 x = load16(a + j), sharp = _mm512_loadu_ps(beta + j), s = sigmoid16(_mm512_mul_ps(sharp, x)), w = _mm512_mul_ps(x, s);
+            const __m512 gg = load16(g + j), gv = _mm512_mul_ps(gg, load16(v + j)), rest = _mm512_fnmadd_ps(w, s, w);
+            store16(o + j, _mm512_mul_ps(gv, _mm512_fmadd_ps(sharp, rest, s))); store16(o2 + j, _mm512_mul_ps(gg, w));
+            _mm512_storeu_ps(dbeta + j, _mm512_fmadd_ps(_mm512_mul_ps(gv, x), rest, _mm512_loadu_ps(dbeta + j)));
+        }
+        for (; j < f; j++) {
             float x = up(a[j]), s = 1.0f / (1.0f + exponential(-beta[j] * x)), w = x * s, gg = up(g[j]);
             float gv = gg * up(v[j]), rest = w * (1.0f - s);
             o[j] = down(gv * (s + beta[j] * rest)); o2[j] = down(gg * w);

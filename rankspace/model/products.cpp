@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static thread_local Room packed_room, left_room, sums_room, steps_room;
-static const num ONCE = 2304, LONG = 512, TURNED = 256, WIDE = 1024, HELD = 196608;  // k at once, a slice, columns, sums
+static const num ONCE = 2304, LONG = 512, TURNED = 256, WIDE = 512, HELD = 196608;  // k at once, a slice, columns, sums
 
 struct Factor { const half* at; num ld; bool turned; };
 

@@ -12,7 +12,6 @@
 #if defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__linux__)
 #define TILES
 #include <cstdlib>
-#include <immintrin.h>
 
 struct Room {  // scratch memory of a thread
     char* at = nullptr; num size = 0;
@@ -28,7 +27,6 @@ static inline num least(num a, num b) { return a < b ? a : b; }
 static inline num up32(num x) { return (x + 31) / 32 * 32; }
 static inline __mmask16 first16(num have) { return have >= 16 ? 0xffff : have <= 0 ? 0 : (1u << have) - 1; }
 static inline __mmask32 first32(num have) { return have >= 32 ? 0xffffffff : have <= 0 ? 0 : (1u << have) - 1; }
-static inline __m512 widened(__m256i x) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(x), 16)); }
 static inline __m512i narrowed(__m512 one, __m512 two) { return (__m512i)_mm512_cvtne2ps_pbh(two, one); }
 
 static inline void open_tiles() {
