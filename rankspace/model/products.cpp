@@ -49,13 +49,60 @@ static void multiply(num m, num n, num k, Factor a, Factor b, Target<C> c) {
     }
 }
 
+// x [m, columns], its square x x^T and a polynomial of that, all filled up to 32 with zeros
+struct Square {
+    num m, ld, small; half* x; half* gram; half* bent; half* packed; float* sums;
+    Square(num m, num ld, num small, half* x) : m(m), ld(ld), small(small), x(x), gram(x + m * ld), bent(gram + m * small),
+        packed(packed_room.get<half>(m * (m > TURNED ? m : TURNED))), sums(sums_room.get<float>(m * m + 2048)) {}
+
+    // the square += that of some columns
+    void add(num from, num count) {
+        Late<half> none = {};
+        panels(x + from, ld, true, m, count, true, packed);
+        for (num i = 0; i < m; i += 32) for (num j = i; j < m; j += 32)
+            block(count / 32, x + i * ld + from, ld, 32, packed + j * count, sums + i * m + j, m, from > 0, none);
+    }
+
+    // the polynomial b g + c g^2
+    void bend(float b, float c) {
+        for (num i = 0; i < m; i += 32) for (num j = i; j < m; j += 32) {
+            Late<half> out = {sums + i * m + j, m, 32, 32, gram + i * small + j, small, nullptr, j > i ? gram + j * small + i : nullptr, 1.0f, 0.0f, 0};
+            out.all();
+        }
+        panels(gram, small, true, m, m, true, packed);
+        Late<half> late = {}; float* two = sums + m * m; num flip = 0;
+        for (num i = 0; i < m; i += 32) for (num j = i; j < m; j += 32) {
+            float* sum = two + 1024 * (flip ^= 1);
+            block(m / 32, gram + i * small, small, 32, packed + j * m, sum, 32, false, late);
+            late = {sum, 32, 32, 32, bent + i * small + j, small, gram + i * small + j, j > i ? bent + j * small + i : nullptr, c, b, 0};
+        }
+        late.all();
+    }
+
+    // some columns <- a x + bent x
+    void move(num from, num count, float a) {
+        panels(x + from, ld, false, count, m, true, packed);
+        Late<half> late = {}; float* two = sums + m * m; num flip = 0;
+        for (num i = 0; i < m; i += 32) for (num j = 0; j < count; j += 32) {
+            float* sum = two + 1024 * (flip ^= 1); half* at = x + i * ld + from + j;
+            block(m / 32, bent + i * small, small, 32, packed + j * m, sum, 32, false, late);
+            late = {sum, 32, 32, 32, at, ld, at, nullptr, 1.0f, a, 0};
+        }
+        late.all();
+    }
+};
+
 // to = x over its norm, x [rows cols]; turned where it is taller than wide
 static void begin(num rows, num cols, const half* x, float norm, half* to, num ld) {
     alignas(64) half part[32 * 32];
     for (num i = 0; i < rows; i += 32) for (num j = 0; j < cols; j += 32) {
         const num r = least(32, rows - i), c = least(32, cols - j); const bool tall = rows > cols;
         half* at = tall ? part : to + i * ld + j; const num far = tall ? 32 : ld;
-        for (num y = 0; y < r; y++) for (num z = 0; z < c; z++) at[y * far + z] = down(up(x[(i + y) * cols + j + z]) / norm);
+        for (num y = 0; y < r; y++) {
+            const half* from = x + (i + y) * cols + j;
+            if (c == 32) for (num z = 0; z < 32; z += 16) store16(at + y * far + z, _mm512_div_ps(load16(from + z), _mm512_set1_ps(norm)));
+            else for (num z = 0; z < c; z++) at[y * far + z] = down(up(from[z]) / norm);
+        }
         if (tall) Late<half>::turn(part, r, c, 32, to + j * ld + i, ld);
     }
 }
@@ -71,22 +118,25 @@ void weigh(num m, num n, num k, const half* dy, const half* x, float* out) {
     _tile_release();
 }
 
-// u [rows cols] <- its orthogonal factor, by steps of x <- a x + (b x x^T + c (x x^T)^2) x
+// u [rows cols] <- its orthogonal factor, by steps of x <- a x + (b x x^T + c (x x^T)^2) x, some columns at a time
 void orthogonal(num rows, num cols, half* u, float norm, float a, float b, float c, num steps) {
-    const num m = least(rows, cols), n = rows + cols - m, ld = up32(n) + 32, small = up32(m) + 32;
-    half* x = steps_room.get<half>(2 * m * (ld + small)); half* y = x + m * ld; half* gram = y + m * ld; half* odd = gram + m * small;
-    begin(rows, cols, u, norm, x, ld);
+    const num m = least(rows, cols), n = rows + cols - m, tall = up32(m), ld = up32(n) + 32, small = tall + 32;
+    Square of = {tall, ld, small, steps_room.get<half>(tall * (ld + 2 * small))};
+    memset(of.x, 0, 2 * tall * ld);
+    begin(rows, cols, u, norm, of.x, ld);
     open_tiles();
-    for (num step = 0; step < steps; step++) {
-        multiply<half>(m, m, n, {x, ld, false}, {x, ld, true}, {gram, small, nullptr, 1.0f, 0.0f, true});
-        multiply<half>(m, m, m, {gram, small, false}, {gram, small, false}, {odd, small, gram, c, b, true});
-        multiply<half>(m, n, m, {odd, small, false}, {x, ld, false}, {y, ld, x, 1.0f, a, false});
-        half* z = x; x = y; y = z;
+    for (num step = 0; step <= steps; step++) {
+        for (num j = 0; j < up32(n); j += TURNED) {
+            const num count = least(TURNED, up32(n) - j);
+            if (step) of.move(j, count, a);
+            if (step < steps) of.add(j, count);
+        }
+        if (step < steps) of.bend(b, c);
     }
     _tile_release();
     if (rows > cols) for (num i = 0; i < m; i += 32) for (num j = 0; j < n; j += 32)
-        Late<half>::turn(x + i * ld + j, least(32, m - i), least(32, n - j), ld, u + j * cols + i, cols);
-    else for (num i = 0; i < m; i++) memcpy(u + i * n, x + i * ld, 2 * n);
+        Late<half>::turn(of.x + i * ld + j, least(32, m - i), least(32, n - j), ld, u + j * cols + i, cols);
+    else for (num i = 0; i < m; i++) memcpy(u + i * n, of.x + i * ld, 2 * n);
 }
 }
 #else

@@ -211,7 +211,6 @@ def _forward(
     """A block over the stream x + add; what it adds in turn is yet to be added."""
     run, (count, width), (voice, said, layer) = setting.passes.run, x.shape, told
     drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
-    shape = rows, time, heads, size, _ = setting.shape(width)
     norm1, scale, qkv, out, norm2, inner, beta, down = (
         w.bfloat16() if w.ndim > 1 else w.float().contiguous() for w in weights
     )
@@ -221,11 +220,8 @@ def _forward(
         "add_norm", count, width, x, add, after_thought, drop, state, norm1, seen, voice, said,
         int(layer == 1), stat1,
     )  # fmt: skip
-    q, k, v = (seen.new_empty(rows * heads, time, size) for _ in range(3))
-    norms = x.new_empty(count, 2 * heads)
-    run("heads", *shape, seen @ qkv.T, setting.cos, setting.sin, scale, q, k, v, norms)
     mixed = torch.empty_like(seen)
-    odds = _attend(setting, (q, k, v), mixed)
+    looked, odds = _attend(setting, seen @ qkv.T, scale, mixed)
     middle, thought = torch.empty_like(x), torch.empty_like(seen)
     run(
         "add_norm", count, width, state, mixed @ out.T, after_attention, drop, middle, norm2,
@@ -236,23 +232,28 @@ def _forward(
     run("gate", count, down.shape[1], gates, beta, act)
     cast = Weights(norm1, scale, qkv, out, norm2, inner, beta, down)
     kept = Kept(
-        cast, state, seen, stat1, (q, k, v, norms), odds, mixed, middle, thought, stat2, gates, act
+        cast, state, seen, stat1, looked, odds, mixed, middle, thought, stat2, gates, act
     )
     return kept, act @ down.T
 
 
-def _attend(setting: Setting, heads: tuple[Tensor, Tensor, Tensor], mixed: Tensor) -> Tensor:
-    """The odds of every head; what is heard goes into `mixed`, [N, D]."""
-    run, (q, k, v) = setting.passes.run, heads
-    rows, time, count, size, _ = setting.shape(mixed.shape[1])
+def _attend(
+    setting: Setting, whole: Tensor, scale: Tensor, mixed: Tensor
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Queries, keys, values and their norms; the odds. What is heard goes into `mixed`, [N, D]."""
+    run, told = setting.passes.run, (setting.cos, setting.sin, scale)
+    shape = rows, time, heads, size, _ = setting.shape(mixed.shape[1])
+    q, k, v = (whole.new_empty(rows * heads, time, size) for _ in range(3))
+    norms = scale.new_empty(len(whole), 2 * heads)
     if setting.tiled(mixed.shape[1]):
         odds = q.new_empty(len(q), time, time)
-        run("attend", rows, time, count, size, q, k, v, setting.bias, odds, mixed)
-        return odds
+        run("attend", *shape, whole, *told, setting.bias, q, k, v, norms, odds, mixed)
+        return (q, k, v, norms), odds
+    run("heads", *shape, whole, *told, q, k, v, norms)
     odds = q @ k.mT
-    run("soften", rows, count, time, odds, setting.bias)
-    run("gather", rows, time, count, size, odds @ v, mixed)
-    return odds
+    run("soften", rows, heads, time, odds, setting.bias)
+    run("gather", rows, time, heads, size, odds @ v, mixed)
+    return (q, k, v, norms), odds
 
 
 def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: Before) -> Weights:
@@ -261,8 +262,7 @@ def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: B
     heard, voice, dvoice, layer = before
     drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
     ddown, dact = weigh(setting.passes, small, kept.act), small @ weights.down
-    dgates = torch.empty_like(kept.inner)
-    dbeta = torch.zeros_like(weights.beta)
+    dgates, dbeta = kept.inner, torch.zeros_like(weights.beta)  # in the place of the gates
     run("gate_back", *dact.shape, kept.inner, weights.beta, dact, dgates, dbeta)
     dinner, dthought = weigh(setting.passes, dgates, kept.thought), dgates @ weights.inner
     dnorm2 = torch.zeros_like(weights.norm2)
@@ -283,28 +283,16 @@ def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: B
 
 def _attention_back(setting: Setting, kept: Kept, dy: Tensor, dscale: Tensor) -> Tensor:
     """From the gradient of what was heard to that of queries, keys and values, [N, 3 D]."""
-    run, weights, (q, k, v, norms) = setting.passes.run, kept.weights, kept.heads
+    run, (q, k, v, norms), mixed = setting.passes.run, kept.heads, kept.mixed
     shape = rows, time, heads, size, _ = setting.shape(dy.shape[1])
-    if setting.tiled(dy.shape[1]):
-        dq, dk, dv = (torch.empty_like(q) for _ in range(3))
-        told = (q, k, v, kept.odds, kept.mixed, dy, dq, dk, dv)
-        run("attend_back", rows, time, heads, size, *told)
-    else:
-        dq, dk, dv = _plain_back(setting, kept, dy)
     dwhole = dy.new_empty(len(dy), 3 * dy.shape[1])
-    run(
-        "heads_back", *shape, dq, dk, dv, q, k, norms, setting.cos, setting.sin, weights.scale,
-        dwhole, dscale,
-    )  # fmt: skip
-    return dwhole
-
-
-def _plain_back(setting: Setting, kept: Kept, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of queries, keys and values, where there are no tiles."""
-    run, (q, k, v, _) = setting.passes.run, kept.heads
-    rows, time, heads, size, _ = setting.shape(dy.shape[1])
+    told = (setting.cos, setting.sin, kept.weights.scale, dwhole, dscale)
+    if setting.tiled(dy.shape[1]):
+        run("attend_back", *shape, q, k, v, norms, kept.odds, mixed, dy, *told)
+        return dwhole
     grad, delta = torch.empty_like(q), dy.new_empty(rows * heads * time, dtype=torch.float32)
-    run("spread", rows, time, heads, size, dy, kept.mixed, grad, delta)
+    run("spread", rows, time, heads, size, dy, mixed, grad, delta)
     scores, dv = grad @ v.mT, kept.odds.mT @ grad
     run("soften_back", rows * heads * time, time, kept.odds, delta, scores)
-    return scores @ k, scores.mT @ q, dv
+    run("heads_back", *shape, scores @ k, scores.mT @ q, dv, q, k, norms, *told)
+    return dwhole
