@@ -4,9 +4,9 @@
     said = sum_l voice_l * (x_l - mean) / std
 
 the formulas of block.py, attention.py, feedforward.py and network.py, for the switches that the
-`rank` preset has. Products are of bfloat16, PyTorch's or by tiles (native.py); what lies between
-two products is one pass of passes.cpp; the stream, its gradient and all sums are float32. The backward pass is the same
-chain read from its end. Equal to the plain form but for rounding.
+`rank` preset has. Products are of bfloat16, PyTorch's or on tiles (native.py); what lies between
+two products is one pass of passes.cpp; the stream, its gradient and all sums are float32. The
+backward pass is the same chain read from its end. Equal to the plain form but for rounding.
 
 Attention is asked for a mask in which nothing sees what came later; training has no other.
 
@@ -231,9 +231,7 @@ def _forward(
     act = gates.new_empty(count, down.shape[1])
     run("gate", count, down.shape[1], gates, beta, act)
     cast = Weights(norm1, scale, qkv, out, norm2, inner, beta, down)
-    kept = Kept(
-        cast, state, seen, stat1, looked, odds, mixed, middle, thought, stat2, gates, act
-    )
+    kept = Kept(cast, state, seen, stat1, looked, odds, mixed, middle, thought, stat2, gates, act)
     return kept, act @ down.T
 
 

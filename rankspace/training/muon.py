@@ -68,7 +68,7 @@ class Muon(torch.optim.Muon):
             told = (gradient.contiguous(), moment, self.scale, group["momentum"])
             passes.run("nudge", weight.numel(), *told, updates[at], squares[at])
         norms, keep = squares.sqrt().bfloat16(), 1 - group["lr"] * group["weight_decay"]
-        for weight, update in zip(weights, _turned(passes, updates, norms), strict=True):
+        for weight, update in zip(weights, turned(passes, updates, norms), strict=True):
             reach = float(_reach(weight, group["lr"]))
             passes.run("settle", weight.numel(), weight, update, float(keep), reach)
 
@@ -87,7 +87,7 @@ def _alike(weights: list[Tensor]) -> list[list[int]]:
     return list(alike.values())
 
 
-def _turned(passes: Passes, updates: list[Tensor], norms: Tensor) -> list[Tensor]:
+def turned(passes: Passes, updates: list[Tensor], norms: Tensor) -> list[Tensor]:
     """The orthogonal factor of each, as it lies; on tiles in its place, half of what is even."""
     if passes.tiles:
         for update, norm in zip(updates, norms.float().clamp(min=TINY).tolist(), strict=True):
