@@ -8,52 +8,14 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static thread_local Room packed_room, left_room, sums_room, steps_room;
-static const num ONCE = 2304, LONG = 512, TURNED = 256, WIDE = 512, HELD = 196608;  // k at once, a slice, columns, sums
-
-struct Factor { const half* at; num ld; bool turned; };
-
-template <typename C>
-struct Target { C* at; num ld; const half* old; float scale, keep; bool mirror; };  // at = scale a b + keep old
-
-template <typename C>
-static void multiply(num m, num n, num k, Factor a, Factor b, Target<C> c) {
-    const num slice = a.turned ? TURNED : k <= ONCE ? ONCE : LONG;
-    const bool once = k <= slice, direct = !a.turned && !(k & 31) && !(m & 31) && (a.ld & 2047);
-    for (num j0 = 0; j0 < n; j0 += WIDE) {
-        const num count = least(WIDE, n - j0), width = up32(count), many = least(up32(m), HELD / width / 32 * 32);
-        half* packed = packed_room.get<half>(width * up32(k)); half* own = left_room.get<half>((a.turned ? many : 32) * slice);
-        float* sums = sums_room.get<float>(once ? 2048 : many * width);
-        Late<C> late = {}; num flip = 0;
-        for (num i0 = 0; i0 < m; i0 += many) for (num k0 = 0; k0 < k; k0 += slice) {
-            const num i1 = least(m, i0 + many), deep = least(slice, k - k0), steps = up32(deep) / 32;
-            half* right = packed + k0 * width;
-            if (!i0) panels(b.turned ? b.at + j0 * b.ld + k0 : b.at + k0 * b.ld + j0, b.ld, b.turned, count, deep, true, right);
-            if (a.turned) panels(a.at + k0 * a.ld + i0, a.ld, false, i1 - i0, deep, false, own);
-            for (num i = i0; i < i1; i += 32) {
-                const half* left = a.turned ? own + (i - i0) * 32 * steps : own;
-                if (direct) left = a.at + i * a.ld + k0;
-                else if (!a.turned) along(a.at + i * a.ld + k0, a.ld, m - i, deep, false, own);
-                for (num j = 0; j < count; j += 32) {
-                    if (c.mirror && j0 + j + 32 <= i) continue;
-                    float* sum = once ? sums + 1024 * (flip ^= 1) : sums + (i - i0) * width + j; const num wide = once ? 32 : width;
-                    block(steps, left, direct ? a.ld : 32, direct ? 32 : 1024, right + j * 32 * steps, sum, wide, k0 > 0, late);
-                    if (k0 + deep < k) continue;
-                    const num at = i * c.ld + j0 + j;
-                    late = {sum, wide, least(32, m - i), least(32, count - j), c.at + at, c.ld, c.old ? c.old + at : nullptr,
-                            c.mirror && j0 + j > i ? c.at + (j0 + j) * c.ld + i : nullptr, c.scale, c.keep, 0};
-                }
-            }
-            if (k0 + deep == k) late.all();
-        }
-    }
-}
+static thread_local Room right_room, left_room, sums_room, steps_room;
+static const num SLICE = 256, WIDE = 512, HELD = 196608;  // of k, of columns, sums at once
 
 // x [m, columns], its square x x^T and a polynomial of that, all filled up to 32 with zeros
 struct Square {
     num m, ld, small; half* x; half* gram; half* bent; half* packed; float* sums;
     Square(num m, num ld, num small, half* x) : m(m), ld(ld), small(small), x(x), gram(x + m * ld), bent(gram + m * small),
-        packed(packed_room.get<half>(m * (m > TURNED ? m : TURNED))), sums(sums_room.get<float>(m * m + 2048)) {}
+        packed(right_room.get<half>(m * (m > SLICE ? m : SLICE))), sums(sums_room.get<float>(m * m + 2048)) {}
 
     // the square += that of some columns
     void add(num from, num count) {
@@ -113,8 +75,26 @@ num tiles() { return !syscall(SYS_arch_prctl, 0x1023, 18); }  // asks for the ti
 
 // out [m n] = dy^T x over k positions
 void weigh(num m, num n, num k, const half* dy, const half* x, float* out) {
+    const num widest = least(WIDE, up32(n)), many = least(up32(m), HELD / widest / 32 * 32);
+    half* right = right_room.get<half>(widest * SLICE); half* left = left_room.get<half>(many * SLICE);
+    float* sums = sums_room.get<float>(many * widest);
     open_tiles();
-    multiply<float>(m, n, k, {dy, m, true}, {x, n, false}, {out, n, nullptr, 1.0f, 0.0f, false});
+    for (num j0 = 0; j0 < n; j0 += WIDE) for (num i0 = 0; i0 < m; i0 += many) {
+        const num count = least(WIDE, n - j0), width = up32(count), i1 = least(m, i0 + many);
+        Late<float> late = {};
+        for (num k0 = 0; k0 < k; k0 += SLICE) {
+            const num deep = least(SLICE, k - k0), steps = up32(deep) / 32;
+            panels(x + k0 * n + j0, n, false, count, deep, true, right);
+            panels(dy + k0 * m + i0, m, false, i1 - i0, deep, false, left);
+            for (num i = i0; i < i1; i += 32) for (num j = 0; j < count; j += 32) {
+                float* sum = sums + (i - i0) * width + j;
+                block(steps, left + (i - i0) * 32 * steps, 32, 1024, right + j * 32 * steps, sum, width, k0 > 0, late);
+                if (k0 + deep < k) continue;
+                late = {sum, width, least(32, m - i), least(32, count - j), out + i * n + j0 + j, n, nullptr, nullptr, 1.0f, 0.0f, 0};
+            }
+        }
+        late.all();
+    }
     _tile_release();
 }
 
@@ -126,8 +106,8 @@ void orthogonal(num rows, num cols, half* u, float norm, float a, float b, float
     begin(rows, cols, u, norm, of.x, ld);
     open_tiles();
     for (num step = 0; step <= steps; step++) {
-        for (num j = 0; j < up32(n); j += TURNED) {
-            const num count = least(TURNED, up32(n) - j);
+        for (num j = 0; j < up32(n); j += SLICE) {
+            const num count = least(SLICE, up32(n) - j);
             if (step) of.move(j, count, a);
             if (step < steps) of.add(j, count);
         }
