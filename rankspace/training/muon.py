@@ -5,7 +5,8 @@
 O(u) is the orthogonal factor of u [n, m], nearly: five Newton-Schulz steps in bfloat16. A small
 network has many small matrices of few shapes; stacked, they take half the time. State and settings
 are those of torch.optim.Muon, and so are the numbers but for rounding. With compiled passes
-(model/native.py) what comes before and after O reads and writes each number once.
+(model/native.py) what comes before and after O reads and writes each number once, and on tiles O
+goes matrix by matrix, squares by half, for they are symmetric.
 
 Source: Jordan et al., "Muon", 2024 (recalled); the iteration as torch.optim.Muon has it.
 """
@@ -88,7 +89,7 @@ def _alike(weights: list[Tensor]) -> list[list[int]]:
 
 
 def turned(passes: Passes, updates: list[Tensor], norms: Tensor) -> list[Tensor]:
-    """The orthogonal factor of each, as it lies; on tiles in its place, half of what is even."""
+    """The orthogonal factor of each, as it lies; on tiles in its place, squares by half."""
     if passes.tiles:
         for update, norm in zip(updates, norms.float().clamp(min=TINY).tolist(), strict=True):
             passes.run("orthogonal", *update.shape, update, norm, *FACTORS, STEPS)
