@@ -19,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from rankspace.model.native import Passes
+from rankspace.model.native import Passes, weigh
 
 ROUND = 128
 """Rows of a product are filled up to a multiple of this."""
@@ -42,7 +42,7 @@ class _Cross(torch.autograd.Function):
                 "cross", *logits.shape, logits, unigram, sharp, targets, weights, nats, slope
             )
         ctx.save_for_backward(logits, looks, said, slope.to(beta.dtype))
-        ctx.sharp, ctx.kinds = sharp, (symbols.dtype, mixed.dtype)
+        ctx.passes, ctx.sharp, ctx.kinds = passes, sharp, (symbols.dtype, mixed.dtype)
         ctx.mark_non_differentiable(nats)
         return nats @ weights, nats
 
@@ -51,7 +51,7 @@ class _Cross(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Any, ...]:
         logits, looks, said, slope = ctx.saved_tensors
         with torch.autocast("cpu", enabled=False):
-            dmixed, dsymbols = logits @ looks, logits.T @ said
+            dmixed, dsymbols = logits @ looks, weigh(ctx.passes, logits, said)
         scale, (looked, mixed) = grad * ctx.sharp, ctx.kinds
         return None, dsymbols.to(looked) * scale, dmixed.to(mixed) * scale, slope * grad, None
 

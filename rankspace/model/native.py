@@ -2,8 +2,9 @@
 
 PyTorch reads and writes all activations for every operation of a formula, which on a CPU takes
 longer than the products between them. passes.cpp has each formula as one loop over rows that stay
-in the nearest cache, forward and backward. Without a compiler there is nothing, and everything
-works as PyTorch has it.
+in the nearest cache, forward and backward. Where the processor has tiles (AMX), attend.cpp and
+products.cpp multiply too: attention head by head, and what is slow as a product of PyTorch's.
+Without a compiler there is nothing, and everything works as PyTorch has it.
 
 What was compiled is kept in the user's cache folder, under a name made of the source, the flags,
 the compiler and the processor, so it is made again where any of them changed.
@@ -22,7 +23,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-SOURCE = Path(__file__).with_name("passes.cpp")
+SOURCES = tuple(
+    Path(__file__).with_name(name)
+    for name in ("passes.cpp", "products.cpp", "attend.cpp", "numbers.h", "tiles.h")
+)
 
 FLAGS = (
     "-std=c++17", "-O3", "-march=native", "-mprefer-vector-width=512", "-fno-math-errno",
@@ -41,6 +45,8 @@ class Passes:
 
     def __init__(self, path: Path) -> None:
         self._library = ctypes.CDLL(str(path))
+        self.tiles = bool(self._library.tiles())
+        """Whether the processor multiplies tiles, and lets us."""
 
     def run(self, name: str, *arguments: Argument) -> None:
         """Run a pass; tensors are handed over as they lie in memory and must have no gaps."""
@@ -73,14 +79,17 @@ def passes() -> Passes | None:
 def _compiled(compiler: str) -> Path:
     """Where the library lies, after it was made."""
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout  # noqa: S603
-    told = b"\0".join((SOURCE.read_bytes(), " ".join(FLAGS).encode(), version, _processor()))
+    told = b"\0".join(
+        (*map(Path.read_bytes, SOURCES), " ".join(FLAGS).encode(), version, _processor())
+    )
     home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankspace"
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = home / f"passes-{hashlib.sha256(told).hexdigest()[:24]}.so"
     if not path.exists():
         with tempfile.TemporaryDirectory(dir=home) as folder:
             part = Path(folder) / path.name
-            command = [compiler, *FLAGS, str(SOURCE), "-o", str(part)]
+            units = [str(source) for source in SOURCES if source.suffix == ".cpp"]
+            command = [compiler, *FLAGS, *units, "-o", str(part)]
             subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603
             part.replace(path)
     return path
@@ -93,3 +102,12 @@ def _processor() -> bytes:
     except OSError:
         return platform.processor().encode()
     return next((line for line in lines if line.startswith(b"flags")), b"")
+
+
+def weigh(found: Passes, dy: Tensor, x: Tensor) -> Tensor:
+    """The gradient of a weight [M, N] in float32: dy^T x, of bfloat16 [K, M] and [K, N]."""
+    if not found.tiles:
+        return (dy.T @ x).float()
+    out = dy.new_empty(dy.shape[1], x.shape[1], dtype=torch.float32)
+    found.run("weigh", *out.shape, len(x), dy, x, out)
+    return out

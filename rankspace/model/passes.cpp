@@ -6,47 +6,7 @@
 //
 // Shapes: N positions, D width, B rows, T context, H heads, K head width, P pairs that turn,
 // F hidden, A alphabet.
-#include <cstdint>
-#include <cstring>
-#include <cmath>
-
-typedef uint16_t half;  // bfloat16
-typedef int64_t num;
-
-static inline float up(half u) { uint32_t v = (uint32_t)u << 16; float r; memcpy(&r, &v, 4); return r; }
-static inline half down(float x) {
-    uint32_t v; memcpy(&v, &x, 4);
-    return (half)((v + 0x7fff + ((v >> 16) & 1)) >> 16);
-}
-static inline float wide(half u) { return up(u); }
-static inline float wide(float u) { return u; }
-static inline float exponential(float x) {
-    x = x < -87.0f ? -87.0f : x;
-    x = x > 88.0f ? 88.0f : x;
-    float t = x * 1.44269504f, n = __builtin_rintf(t), f = t - n;
-    float p = 1.0f + f * (0.69314718f + f * (0.24022651f + f * (0.05550411f + f * (0.00961813f + f * 0.00133336f))));
-    int32_t i = ((int32_t)n + 127) << 23;
-    float s; memcpy(&s, &i, 4);
-    return p * s;
-}
-
-static const num LANES = 16;
-
-// x = l + scale bias, and the largest of it
-template <typename T>
-static inline float largest(num n, const half* l, const T* bias, float scale, float* x) {
-    float most[LANES], all = -1e30f;
-    for (num j = 0; j < LANES; j++) most[j] = -1e30f;
-    num i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (num j = 0; j < LANES; j++) {
-            float v = up(l[i + j]) + scale * wide(bias[i + j]);
-            x[i + j] = v; most[j] = v > most[j] ? v : most[j];
-        }
-    for (; i < n; i++) { float v = up(l[i]) + scale * wide(bias[i]); x[i] = v; all = v > all ? v : all; }
-    for (num j = 0; j < LANES; j++) all = most[j] > all ? most[j] : all;
-    return all;
-}
+#include "numbers.h"
 
 // Drops a share of what there is, by a hash of its place: the same places whenever it is asked.
 struct Thin {
@@ -197,10 +157,12 @@ void spread(num b, num t, num h, num k, const half* dy, const half* y, half* out
 void gate(num n, num f, const half* in, const float* beta, half* out) {
     for (num i = 0; i < n; i++) {
         const half* a = in + i * 2 * f; const half* v = a + f; half* o = out + i * f;
-        for (num j = 0; j < f; j++) {
-            float x = up(a[j]);
-            o[j] = down(x / (1.0f + exponential(-beta[j] * x)) * up(v[j]));
+        num j = 0;
+        for (; j + LANES <= f; j += LANES) {
+            const __m512 x = load16(a + j), s = sigmoid16(_mm512_mul_ps(_mm512_loadu_ps(beta + j), x));
+            store16(o + j, _mm512_mul_ps(_mm512_mul_ps(x, s), load16(v + j)));
         }
+        for (; j < f; j++) { float x = up(a[j]); o[j] = down(x / (1.0f + exponential(-beta[j] * x)) * up(v[j])); }
     }
 }
 
@@ -208,7 +170,14 @@ void gate_back(num n, num f, const half* in, const float* beta, const half* d, h
     for (num i = 0; i < n; i++) {
         const half* a = in + i * 2 * f; const half* v = a + f; const half* g = d + i * f;
         half* o = out + i * 2 * f; half* o2 = o + f;
-        for (num j = 0; j < f; j++) {
+        num j = 0;
+        for (; j + LANES <= f; j += LANES) {
+            const __m512 x = load16(a + j), sharp = _mm512_loadu_ps(beta + j), s = sigmoid16(_mm512_mul_ps(sharp, x)), w = _mm512_mul_ps(x, s);
+            const __m512 gg = load16(g + j), gv = _mm512_mul_ps(gg, load16(v + j)), rest = _mm512_fnmadd_ps(w, s, w);
+            store16(o + j, _mm512_mul_ps(gv, _mm512_fmadd_ps(sharp, rest, s))); store16(o2 + j, _mm512_mul_ps(gg, w));
+            _mm512_storeu_ps(dbeta + j, _mm512_fmadd_ps(_mm512_mul_ps(gv, x), rest, _mm512_loadu_ps(dbeta + j)));
+        }
+        for (; j < f; j++) {
             float x = up(a[j]), s = 1.0f / (1.0f + exponential(-beta[j] * x)), w = x * s, gg = up(g[j]);
             float gv = gg * up(v[j]), rest = w * (1.0f - s);
             o[j] = down(gv * (s + beta[j] * rest)); o2[j] = down(gg * w);

@@ -4,9 +4,9 @@
     said = sum_l voice_l * (x_l - mean) / std
 
 the formulas of block.py, attention.py, feedforward.py and network.py, for the switches that the
-`rank` preset has. Products are PyTorch's, of bfloat16; what lies between two products is one pass
-of passes.cpp; the stream, its gradient and all sums are float32. The backward pass is the same
-chain read from its end. Equal to the plain form but for rounding.
+`rank` preset has. Products are of bfloat16, PyTorch's or on tiles (native.py); what lies between
+two products is one pass of passes.cpp; the stream, its gradient and all sums are float32. The
+backward pass is the same chain read from its end. Equal to the plain form but for rounding.
 
 Attention is asked for a mask in which nothing sees what came later; training has no other.
 
@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from rankspace.model.config import NetworkConfig
 from rankspace.model.feedforward import FeedForward
-from rankspace.model.native import Passes, passes
+from rankspace.model.native import Passes, passes, weigh
 from rankspace.model.network import Inputs, Network
 from rankspace.model.positions import table
 
@@ -37,6 +37,9 @@ ROW_MAX = 8192
 """Longest row that a pass holds."""
 
 HEAD_MAX = 1024
+
+TILE = 32
+"""What time and a head's width must be a multiple of for attention on tiles."""
 
 NEEDS: dict[str, Any] = {
     "rotary": True, "gated": True, "query_key_norm": True, "prior": True,
@@ -82,6 +85,11 @@ class Setting:
         """B, T, H, K and the pairs that turn."""
         rows, time, pairs = self.cos.shape
         return rows, time, self.heads, width // self.heads, pairs
+
+    def tiled(self, width: int) -> bool:
+        """Whether attention goes head by head on tiles."""
+        _, time, _, size, _ = self.shape(width)
+        return self.passes.tiles and not (time % TILE or size % TILE)
 
     def chance(self, layer: int) -> tuple[int, int]:
         """The seeds of what enters a block, and of what its attention adds."""
@@ -203,7 +211,6 @@ def _forward(
     """A block over the stream x + add; what it adds in turn is yet to be added."""
     run, (count, width), (voice, said, layer) = setting.passes.run, x.shape, told
     drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
-    shape = rows, time, heads, size, _ = setting.shape(width)
     norm1, scale, qkv, out, norm2, inner, beta, down = (
         w.bfloat16() if w.ndim > 1 else w.float().contiguous() for w in weights
     )
@@ -213,13 +220,8 @@ def _forward(
         "add_norm", count, width, x, add, after_thought, drop, state, norm1, seen, voice, said,
         int(layer == 1), stat1,
     )  # fmt: skip
-    q, k, v = (seen.new_empty(rows * heads, time, size) for _ in range(3))
-    norms = x.new_empty(count, 2 * heads)
-    run("heads", *shape, seen @ qkv.T, setting.cos, setting.sin, scale, q, k, v, norms)
-    odds = q @ k.mT
-    run("soften", rows, heads, time, odds, setting.bias)
     mixed = torch.empty_like(seen)
-    run("gather", rows, time, heads, size, odds @ v, mixed)
+    looked, odds = _attend(setting, seen @ qkv.T, scale, mixed)
     middle, thought = torch.empty_like(x), torch.empty_like(seen)
     run(
         "add_norm", count, width, state, mixed @ out.T, after_attention, drop, middle, norm2,
@@ -229,10 +231,27 @@ def _forward(
     act = gates.new_empty(count, down.shape[1])
     run("gate", count, down.shape[1], gates, beta, act)
     cast = Weights(norm1, scale, qkv, out, norm2, inner, beta, down)
-    kept = Kept(
-        cast, state, seen, stat1, (q, k, v, norms), odds, mixed, middle, thought, stat2, gates, act
-    )
+    kept = Kept(cast, state, seen, stat1, looked, odds, mixed, middle, thought, stat2, gates, act)
     return kept, act @ down.T
+
+
+def _attend(
+    setting: Setting, whole: Tensor, scale: Tensor, mixed: Tensor
+) -> tuple[tuple[Tensor, Tensor, Tensor, Tensor], Tensor]:
+    """Queries, keys, values and their norms; the odds. What is heard goes into `mixed`, [N, D]."""
+    run, told = setting.passes.run, (setting.cos, setting.sin, scale)
+    shape = rows, time, heads, size, _ = setting.shape(mixed.shape[1])
+    q, k, v = (whole.new_empty(rows * heads, time, size) for _ in range(3))
+    norms = scale.new_empty(len(whole), 2 * heads)
+    if setting.tiled(mixed.shape[1]):
+        odds = q.new_empty(len(q), time, time)
+        run("attend", *shape, whole, *told, setting.bias, q, k, v, norms, odds, mixed)
+        return (q, k, v, norms), odds
+    run("heads", *shape, whole, *told, q, k, v, norms)
+    odds = q @ k.mT
+    run("soften", rows, heads, time, odds, setting.bias)
+    run("gather", rows, time, heads, size, odds @ v, mixed)
+    return (q, k, v, norms), odds
 
 
 def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: Before) -> Weights:
@@ -240,41 +259,38 @@ def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: B
     run, weights, (count, width) = setting.passes.run, kept.weights, dx.shape
     heard, voice, dvoice, layer = before
     drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
-    ddown, dact = small.T @ kept.act, small @ weights.down
-    dgates = torch.empty_like(kept.inner)
-    dbeta = torch.zeros_like(weights.beta)
+    ddown, dact = weigh(setting.passes, small, kept.act), small @ weights.down
+    dgates, dbeta = kept.inner, torch.zeros_like(weights.beta)  # in the place of the gates
     run("gate_back", *dact.shape, kept.inner, weights.beta, dact, dgates, dbeta)
-    dinner, dthought = dgates.T @ kept.thought, dgates @ weights.inner
+    dinner, dthought = weigh(setting.passes, dgates, kept.thought), dgates @ weights.inner
     dnorm2 = torch.zeros_like(weights.norm2)
     run(
         "norm_back", count, width, dthought, weights.norm2, None, None, kept.middle, kept.stat2, dx,
         0, after_attention, drop, small, dnorm2, None,
     )  # fmt: skip
-    dout, dscale = small.T @ kept.mixed, torch.zeros_like(weights.scale)
+    dout, dscale = weigh(setting.passes, small, kept.mixed), torch.zeros_like(weights.scale)
     dwhole = _attention_back(setting, kept, small @ weights.out, dscale)
-    dqkv, dseen = dwhole.T @ kept.seen, dwhole @ weights.qkv
+    dqkv, dseen = weigh(setting.passes, dwhole, kept.seen), dwhole @ weights.qkv
     dnorm1 = torch.zeros_like(weights.norm1)
     run(
         "norm_back", count, width, dseen, weights.norm1, heard, voice, kept.x, kept.stat1, dx, 0,
         after_thought, drop, small, dnorm1, dvoice,
     )  # fmt: skip
-    return Weights(
-        dnorm1, dscale, dqkv.float(), dout.float(), dnorm2, dinner.float(), dbeta, ddown.float()
-    )
+    return Weights(dnorm1, dscale, dqkv, dout, dnorm2, dinner, dbeta, ddown)
 
 
 def _attention_back(setting: Setting, kept: Kept, dy: Tensor, dscale: Tensor) -> Tensor:
     """From the gradient of what was heard to that of queries, keys and values, [N, 3 D]."""
-    run, weights, (q, k, v, norms) = setting.passes.run, kept.weights, kept.heads
+    run, (q, k, v, norms), mixed = setting.passes.run, kept.heads, kept.mixed
     shape = rows, time, heads, size, _ = setting.shape(dy.shape[1])
+    dwhole = dy.new_empty(len(dy), 3 * dy.shape[1])
+    told = (setting.cos, setting.sin, kept.weights.scale, dwhole, dscale)
+    if setting.tiled(dy.shape[1]):
+        run("attend_back", *shape, q, k, v, norms, kept.odds, mixed, dy, *told)
+        return dwhole
     grad, delta = torch.empty_like(q), dy.new_empty(rows * heads * time, dtype=torch.float32)
-    run("spread", rows, time, heads, size, dy, kept.mixed, grad, delta)
+    run("spread", rows, time, heads, size, dy, mixed, grad, delta)
     scores, dv = grad @ v.mT, kept.odds.mT @ grad
     run("soften_back", rows * heads * time, time, kept.odds, delta, scores)
-    dq, dk = scores @ k, scores.mT @ q
-    dwhole = dy.new_empty(len(dy), 3 * dy.shape[1])
-    run(
-        "heads_back", *shape, dq, dk, dv, q, k, norms, setting.cos, setting.sin, weights.scale,
-        dwhole, dscale,
-    )  # fmt: skip
+    run("heads_back", *shape, scores @ k, scores.mT @ q, dv, q, k, norms, *told)
     return dwhole

@@ -5,7 +5,8 @@
 O(u) is the orthogonal factor of u [n, m], nearly: five Newton-Schulz steps in bfloat16. A small
 network has many small matrices of few shapes; stacked, they take half the time. State and settings
 are those of torch.optim.Muon, and so are the numbers but for rounding. With compiled passes
-(model/native.py) what comes before and after O reads and writes each number once.
+(model/native.py) what comes before and after O reads and writes each number once, and on tiles O
+goes matrix by matrix, squares by half, for they are symmetric.
 
 Source: Jordan et al., "Muon", 2024 (recalled); the iteration as torch.optim.Muon has it.
 """
@@ -68,12 +69,9 @@ class Muon(torch.optim.Muon):
             told = (gradient.contiguous(), moment, self.scale, group["momentum"])
             passes.run("nudge", weight.numel(), *told, updates[at], squares[at])
         norms, keep = squares.sqrt().bfloat16(), 1 - group["lr"] * group["weight_decay"]
-        for indices in _alike(weights):
-            stack = torch.stack([_flat(updates[at]) for at in indices])
-            for at, update in zip(indices, orthogonal(stack, norms[indices]), strict=True):
-                weight, turned = weights[at], _like(update, weights[at]).contiguous()
-                reach = float(_reach(weight, group["lr"]))
-                passes.run("settle", weight.numel(), weight, turned, float(keep), reach)
+        for weight, update in zip(weights, turned(passes, updates, norms), strict=True):
+            reach = float(_reach(weight, group["lr"]))
+            passes.run("settle", weight.numel(), weight, update, float(keep), reach)
 
     def _moment(self, weight: Tensor) -> Tensor:
         state = self.state[weight]
@@ -88,6 +86,19 @@ def _alike(weights: list[Tensor]) -> list[list[int]]:
     for at, weight in enumerate(weights):
         alike[min(weight.shape), max(weight.shape)].append(at)
     return list(alike.values())
+
+
+def turned(passes: Passes, updates: list[Tensor], norms: Tensor) -> list[Tensor]:
+    """The orthogonal factor of each, as it lies; on tiles in its place, squares by half."""
+    if passes.tiles:
+        for update, norm in zip(updates, norms.float().clamp(min=TINY).tolist(), strict=True):
+            passes.run("orthogonal", *update.shape, update, norm, *FACTORS, STEPS)
+        return updates
+    for indices in _alike(updates):
+        stack = torch.stack([_flat(updates[at]) for at in indices])
+        for at, update in zip(indices, orthogonal(stack, norms[indices]), strict=True):
+            updates[at] = _like(update, updates[at]).contiguous()
+    return updates
 
 
 def _reach(weight: Tensor, rate: float) -> float:

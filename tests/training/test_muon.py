@@ -1,12 +1,15 @@
 """Muon: torch's own but for rounding, and an update that turns every way alike."""
 
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankspace.model.native import passes
-from rankspace.training.muon import Muon, orthogonal
+from rankspace.training.muon import Muon, orthogonal, turned
 
+HERE = pytest.mark.skipif(passes() is None, reason="no C++ compiler, or no AVX-512")
+LONG = st.sampled_from([1, 5, 32, 40, 96, 300, 700])
 SHAPES = st.lists(st.tuples(st.integers(1, 24), st.integers(1, 24)), min_size=1, max_size=6)
 
 
@@ -53,3 +56,25 @@ def test_singular_values_come_near_one() -> None:
     values = torch.linalg.svdvals(orthogonal(made).float())
     assert values.min() > 0.6
     assert values.max() < 1.3
+
+
+@HERE
+@settings(max_examples=20)
+@given(shape=st.tuples(LONG, LONG), seed=st.integers(0, 99), spread=st.sampled_from([0.0, 2.0]))
+def test_passes_have_the_same_factor_but_for_rounding(
+    shape: tuple[int, int], seed: int, spread: float
+) -> None:
+    """Wide and tall, of even singular values and of such that fall off by e^-spread a row."""
+    found = passes()
+    assert found is not None
+    random = torch.Generator().manual_seed(seed)
+    made = torch.randn(shape, generator=random) * torch.exp(
+        -spread * torch.rand(shape[0], 1, generator=random)
+    )
+    update = made.bfloat16()
+    norm = update.float().norm().bfloat16()
+    wide = update if shape[0] <= shape[1] else update.T
+    truth = orthogonal(wide[None], norm[None])[0].float()
+    (told,) = turned(found, [update.clone()], norm[None])
+    told = told.float() if shape[0] <= shape[1] else told.float().T
+    assert float((told - truth).norm()) < 0.02 * float(truth.norm())
