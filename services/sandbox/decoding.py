@@ -6,12 +6,10 @@ thread, or an event loop, which gives one only to who has a process to ask about
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
-from typing import Any
 
 import structlog
 
@@ -21,13 +19,22 @@ from rankspace.media.decode import Decoded
 from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
-from services.sandbox.asking import Asking, Found, Glimpse, Step, Task, advanced, glimpse, through
+from services.sandbox.asking import (
+    Asking,
+    Found,
+    Glimpse,
+    Step,
+    Task,
+    advanced,
+    glimpse,
+    through,
+)
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
-from services.sandbox.exchange import asked
+from services.sandbox.exchange import glanced
 from services.sandbox.gathering import Gathering
 from services.sandbox.pool import Loan, Pool
-from services.sandbox.process import Died, Worker
+from services.sandbox.process import Worker
 from services.telemetry.metrics import SANDBOX_SECONDS
 
 Places = list[tuple[int, int]]
@@ -163,43 +170,37 @@ class Sandbox:
 
     async def _with(self, asking: Asking[Found], worker: Worker) -> Step[Found]:
         """Ask this process; it goes back when it has answered, whoever waits for that."""
-        busy: asyncio.Future[Any] | None = None
+        asked = None
         try:
             step = advanced(asking, worker)
             while (question := step.question) is not None and question.glance:
-                busy = asked(worker, question)
-                try:
-                    step = advanced(asking, await asyncio.shield(busy))
-                except Died as death:
-                    step = advanced(asking, death)
+                step = advanced(asking, await glanced(worker, question))
             if question is not None:
-                busy = self._in_thread(partial(through, asking, worker, step))
-                step = await asyncio.shield(busy)
-        finally:
-            if busy is None or busy.done():
-                self._give_back(worker)
-            else:
-                busy.add_done_callback(partial(self._given_up, worker))
-        return step
-
-    def _in_thread(self, task: Callable[[], Step[Found]]) -> "asyncio.Future[Step[Found]]":
-        try:
-            return asyncio.get_running_loop().run_in_executor(self._threads, task)
-        except RuntimeError:  # closed
+                asked = self._threads.submit(through, asking, worker, step)
+        except RuntimeError:
             raise Overloaded("the server stops; come again", "", 1.0) from None
-
-    def _given_up(self, worker: Worker, busy: "asyncio.Future[Any]") -> None:
-        if not busy.cancelled():
-            busy.exception()  # nobody else asks
-        self._give_back(worker)
+        finally:
+            if asked is None:
+                self._give_back(worker)
+        if asked is None:
+            return step
+        asked.add_done_callback(lambda _: self._pool.give_back(worker))
+        return await asyncio.wrap_future(asked)
 
     def _give_back(self, worker: Worker) -> None:
-        """From the event loop: a dead process is waited for in a thread."""
-        if worker.dead:
-            with suppress(RuntimeError):  # closed
-                self._threads.submit(self._pool.give_back, worker)
-                return
-        self._pool.give_back(worker)
+        """From the event loop: the end of a dead process is waited for in a thread."""
+        if not worker.dead:
+            self._pool.give_back(worker)
+            return
+
+        def ended(done: Future[None]) -> None:
+            if done.cancelled():
+                self._pool.give_back(worker)
+
+        try:
+            self._threads.submit(self._pool.give_back, worker).add_done_callback(ended)
+        except RuntimeError:  # closed
+            self._pool.give_back(worker)
 
     async def _turn(self, loan: Loan, until: float) -> Worker:
         """`_lent` for an event loop."""

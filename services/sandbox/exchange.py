@@ -7,35 +7,59 @@ from services.sandbox.asking import Question
 from services.sandbox.process import Died, Worker
 
 
-def asked(worker: Worker, question: Question) -> "asyncio.Future[Any]":
-    """The answer to come, or Died. It comes whether anybody waits for it or not."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[Any] = loop.create_future()
-    try:
-        worker.begin(question.words, question.media)
-    except Died as death:
-        answer.set_exception(death)
-        return answer
+class Exchange:
+    """One question and its answer, on the event loop that runs."""
 
-    def readable() -> None:
+    def __init__(self, worker: Worker, question: Question) -> None:
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self.answer: asyncio.Future[Any] = self._loop.create_future()
+        """What the process says, or Died."""
+
         try:
-            heard = worker.hear()
+            worker.begin(question.words, question.media)
         except Died as death:
-            answer.set_exception(death)
-        else:
-            if heard is None:
-                return
-            answer.set_result(heard[0])
-        over()
+            self.answer.set_exception(death)
+            return
+        self._timer = self._loop.call_later(question.seconds, self._late)
+        self._loop.add_reader(worker.fileno(), self._readable)
 
-    def late() -> None:
-        answer.set_exception(worker.late())
-        over()
+    def abandon(self) -> None:
+        """Nobody wants the answer; the process is of no use to anybody else."""
+        self._worker.dead = True
+        self._over()
 
-    def over() -> None:
-        loop.remove_reader(worker.fileno())
-        timer.cancel()
+    def _readable(self) -> None:
+        try:
+            heard = self._worker.hear()
+        except Died as death:
+            self._over(death)
+            return
+        if heard is not None:
+            self._over()
+            if not self.answer.done():  # cancelled, this very moment
+                self.answer.set_result(heard[0])
 
-    timer = loop.call_later(question.seconds, late)
-    loop.add_reader(worker.fileno(), readable)
-    return answer
+    def _late(self) -> None:
+        self._over(self._worker.late())
+
+    def _over(self, death: Died | None = None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._loop.remove_reader(self._worker.fileno())
+        if death is not None and not self.answer.done():
+            self.answer.set_exception(death)
+
+
+async def glanced(worker: Worker, question: Question) -> Any:
+    """What the process answers, or how it died."""
+    exchange = Exchange(worker, question)
+    try:
+        return await exchange.answer
+    except Died as death:
+        return death
+    except asyncio.CancelledError:  # the server stops
+        exchange.abandon()
+        raise

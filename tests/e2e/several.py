@@ -27,7 +27,8 @@ def until(holds: Callable[[], object]) -> None:
 
 def processes(server: Server) -> set[int]:
     """The processes that serve; the supervisor is not among them."""
-    return {found for found in family(server.process_id, str(server.data)) if _serves(found)}
+    found = {one for one in family(server.process_id, str(server.data)) if _serves(one)}
+    return {one for one in found if _parent(one) not in found}  # not yet another program
 
 
 def is_alive(process: int) -> bool:
@@ -61,6 +62,14 @@ def connected(server: Server, wanted: int, token: str | None = None) -> Iterator
 
 def _answered(server: Server) -> dict[int, int]:
     return answering(processes(server), int(server.address.rpartition(":")[2]))
+
+
+def _parent(process: int) -> int:
+    try:
+        stat = Path("/proc", str(process), "stat").read_text()
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])
 
 
 def _serves(process: int) -> bool:

@@ -1,9 +1,11 @@
 """Samples that are looked at together are told apart, and nobody suffers for another."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
+from pathlib import Path
 
 from rankspace.errors import InvalidInput
 from rankspace.media import encode
@@ -80,3 +82,20 @@ async def test_the_loop_goes_on_while_a_process_says_nothing() -> None:
             latest, before = max(latest, time.monotonic() - before), time.monotonic()
         assert asking.result() == [None]
         assert latest < 0.5
+
+
+def test_a_loop_that_ends_in_the_middle_of_a_question_leaves_nothing() -> None:
+    async def begun() -> int:
+        sandbox = Sandbox(SandboxConfig(workers=1), Limits())
+        assert await sandbox.checked([Sample("a", (GOOD,))]) == [None]
+        (pid,) = sandbox.processes
+        os.kill(pid, signal.SIGSTOP)
+        asking = asyncio.create_task(sandbox.checked([Sample("a", (GOOD,))]))
+        await asyncio.sleep(0.1)
+        asking.cancel()
+        sandbox.close()  # here, so that the loop has no time to hear of it
+        return pid
+
+    pid = asyncio.run(begun())
+    gc.collect()  # what nobody has ended would warn now
+    assert not Path(f"/proc/{pid}").exists()
