@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Lock
 
 import structlog
 from pydantic import Field
@@ -76,6 +77,7 @@ class Audit:
         self._config = config
         self._waiting: dict[str, list[Deed]] = {CHANGES: [], DENIALS: []}
         self._news = asyncio.Event()
+        self._turn = Lock()  # the last write may begin while the one before it goes on
         self._lost = 0
 
     def note(self, deed: Deed, denied: bool) -> None:
@@ -110,6 +112,10 @@ class Audit:
                 await asyncio.sleep(1.0)
 
     def _write(self, folder: Path) -> None:
+        with self._turn:
+            self._write_all(folder)
+
+    def _write_all(self, folder: Path) -> None:
         if self._lost:
             log.warning("denials were not kept", count=self._lost)
             self._lost = 0

@@ -13,8 +13,8 @@ class EngineConfig(Config):
     """Threads that work with the store; further calls wait for one."""
 
     media_threads: int = Field(default=8, gt=0, le=64)
-    """Threads that write and read large media, apart from those above: a slow bucket holds up
-    nothing else."""
+    """Threads that hash and read large media, and write them where they lie in a bucket, apart
+    from those above: a slow bucket holds up nothing else."""
 
     commit_queue_max: int = Field(default=1024, gt=0)
     """Appends that wait to be committed; further ones wait for room."""

@@ -1,5 +1,6 @@
 """The audit log: who did what and who was refused, in names only, bounded and kept for its days."""
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -64,6 +65,19 @@ async def test_what_changes_and_what_is_denied_is_written_down_and_nothing_else(
     for secret in (SECRET, ann.encode(), reader.encode(), b"made up"):
         assert secret not in everything
     assert {path.stat().st_mode & 0o777 for path in folder.iterdir()} == {0o600}
+
+
+async def test_a_deed_is_written_once_though_the_end_comes_while_it_is_written(
+    tmp_path: Path,
+) -> None:
+    for turn in range(60):
+        audit = Audit(AuditConfig(folder=tmp_path))
+        async with audit.writing():
+            for number in range(20):
+                audit.note(Deed("ann", "", "M", f"{turn}-{number}", "OK"), denied=False)
+            await asyncio.sleep(0.0002 * (turn % 4))
+    found = [deed["about"] for deed in deeds(tmp_path)]
+    assert sorted(found) == sorted(f"{turn}-{number}" for turn in range(60) for number in range(20))
 
 
 @given(about=st.text(max_size=300))
