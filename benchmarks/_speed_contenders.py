@@ -31,7 +31,7 @@ SYMBOLS = 2048
 SIZES = {"3M": (192, 6), "12M": (384, 6)}
 """Width and depth; parameters are those of GPT-2 of Hugging Face at them, within 3 %."""
 
-BETWEEN = (256, 6)
+BETWEEN = (288, 6)
 OURS = ("gpt2", "rank", "rank plain", "rank_moe", "prism")
 HALF = 0.5
 """Share of the training at which a step is timed: the product's memory has fallen silent."""

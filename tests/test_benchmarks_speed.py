@@ -59,3 +59,12 @@ def test_parameters_of_a_size_are_those_of_the_peer() -> None:
     model = build("hf_gpt2", 304, 32, 0.0, 128, 2)
     counted = sum(weight.numel() for weight in model.parameters())
     assert counted == _speed_contenders.size_of(128, 2, symbols=300, context=32)
+
+
+def test_the_cost_of_a_step_is_told_at_every_size_that_is_measured() -> None:
+    sizes = [*_speed_contenders.SIZES.values(), _speed_contenders.BETWEEN]
+    corpus = _speed_contenders.corpus_of(300, 60)
+    for size in sizes:
+        (one,) = _speed_contenders.contenders(["rank"], _speed_contenders.of(*size), corpus, [])
+        assert one.arm.parameters == pytest.approx(_speed_contenders.of(*size).parameters, rel=0.03)
+    assert train_speed.megabytes("rank", "3M") > 50
