@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -129,6 +130,14 @@ def test_real_files_go_in_from_the_command_line(
     assert gone.stderr.startswith("rankspace: there is no stream gone")
 
 
+HEARING = [
+    sys.executable, "-c",
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);"
+    "os.execv(sys.argv[1], sys.argv[1:])",
+]  # fmt: skip
+"""What runs a program that hears SIGINT, though the shell that runs the tests may ignore it."""
+
+
 def test_an_interrupted_run_says_how_to_go_on_and_goes_on(
     server: Server, run: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
@@ -138,7 +147,7 @@ def test_an_interrupted_run_says_how_to_go_on_and_goes_on(
     manifest = tmp_path / "manifest.jsonl"
     os.mkfifo(manifest)
     ingest = subprocess.Popen(
-        [RANKSPACE, "ingest", manifest, "--stream", "s", "--server", server.address],
+        [*HEARING, RANKSPACE, "ingest", manifest, "--stream", "s", "--server", server.address],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
