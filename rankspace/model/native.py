@@ -6,22 +6,18 @@ in the nearest cache, forward and backward. Where the processor has tiles (AMX),
 products.cpp multiply too: attention head by head, and what is slow as a product of PyTorch's.
 Without a compiler there is nothing, and everything works as PyTorch has it.
 
-What was compiled is kept in the user's cache folder, under a name made of the source, the flags,
-the compiler and the processor, so it is made again where any of them changed.
+They are compiled for this very processor (`rankspace.compiled`), and made again for another.
 """
 
 import ctypes
-import hashlib
-import os
 import platform
-import shutil
-import subprocess
-import tempfile
 from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
+
+from rankspace.compiled import library
 
 SOURCES = tuple(
     Path(__file__).with_name(name)
@@ -34,8 +30,6 @@ FLAGS = (
     "-ffinite-math-only", "-shared", "-fPIC",
 )  # fmt: skip
 """Sums may be taken in another order, which lets loops use the whole width of the processor."""
-
-COMPILERS = ("c++", "g++", "clang++")
 
 Argument = Tensor | int | float | None
 
@@ -67,32 +61,13 @@ def _told(argument: Argument) -> ctypes.c_void_p | ctypes.c_int64 | ctypes.c_flo
 @cache
 def passes() -> Passes | None:
     """The passes, compiled if need be; None where that cannot be done."""
-    compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
-    if compiler is None or not torch.cpu._is_avx512_supported():
+    if not torch.cpu._is_avx512_supported():
         return None
+    path = library(*SOURCES, flags=FLAGS, tuned=_processor())
     try:
-        return Passes(_compiled(compiler))
-    except (OSError, subprocess.SubprocessError):
+        return Passes(path) if path is not None else None
+    except OSError:
         return None
-
-
-def _compiled(compiler: str) -> Path:
-    """Where the library lies, after it was made."""
-    version = subprocess.run([compiler, "--version"], check=True, capture_output=True).stdout  # noqa: S603
-    told = b"\0".join(
-        (*map(Path.read_bytes, SOURCES), " ".join(FLAGS).encode(), version, _processor())
-    )
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "rankspace"
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = home / f"passes-{hashlib.sha256(told).hexdigest()[:24]}.so"
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=home) as folder:
-            part = Path(folder) / path.name
-            units = [str(source) for source in SOURCES if source.suffix == ".cpp"]
-            command = [compiler, *FLAGS, *units, "-o", str(part)]
-            subprocess.run(command, check=True, capture_output=True, timeout=120)  # noqa: S603
-            part.replace(path)
-    return path
 
 
 def _processor() -> bytes:
