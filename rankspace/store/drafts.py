@@ -78,8 +78,10 @@ class Laid:
     packed: Sequence[Packed | None]
     """As in `Batch`; empty where there are no pieces."""
 
-    size: int
-    """Media bytes."""
+    @property
+    def size(self) -> int:
+        """Media bytes."""
+        return sum(row.size for row in self.rows)
 
     def batch(self, head: Head) -> Batch:
         """To be appended there."""
@@ -118,7 +120,7 @@ class Draft:
         for _ in self:
             pass
         pieces = self._pile.pieces
-        laid = Laid(self._rows, pieces, self._packed if pieces else (), 0)
+        laid = Laid(self._rows, pieces, self._packed if pieces else ())
         return laid.batch(self._head)
 
     def _prepare(self, sample: Sample | Rejected) -> None:

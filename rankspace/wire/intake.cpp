@@ -42,7 +42,7 @@ struct Row {  // places count from the start of the message
     num id_start, id_size, role_start, role_size;
 };
 
-struct Told { num offset /* -1: none */, size, large, media, text_size; };
+struct Told { num offset /* -1: none */, large, media, text_size; };
 
 struct View {
     const uint8_t *at = nullptr, *end = nullptr;
@@ -343,7 +343,7 @@ extern "C" num intake_read(
     View whole, sent;
     whole.at = message;
     whole.end = message + size;
-    *told = {-1, 0, 0, 0, 0};
+    *told = {-1, 0, 0, 0};
     num count = read({*bounds, message}, whole, rows, *told, sent);
     if (sent.at != nullptr && count) {
         uint8_t found[DIGEST];
@@ -358,7 +358,6 @@ extern "C" num intake_read(
         bool large = row.size > bounds->inline_bytes;
         hash(*bounds, message, row, hashes + DIGEST * i);
         describe(text, message, row, large);
-        told->size += row.size;
         told->large += large;
         told->media += row.modality != TEXT;
     }

@@ -120,9 +120,7 @@ class _Bounds(ctypes.Structure):
 
 
 class _Told(ctypes.Structure):
-    _fields_ = tuple(
-        (name, ctypes.c_int64) for name in ("offset", "size", "large", "media", "text_size")
-    )
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("offset", "large", "media", "text_size"))
 
 
 class _Room:
@@ -203,7 +201,7 @@ class Intake:
         rows: list[Prepared] = list(map(_new, repeat(Prepared), zip(*columns, strict=False)))
         offset = told.offset if told.offset >= 0 else None
         heads = _heads(message, table) if told.media else []
-        return Plain(rows, pieces, packed or (), told.size, offset, heads, message, starts)
+        return Plain(rows, pieces, packed or (), offset, heads, message, starts)
 
     def _packed(
         self,
