@@ -6,10 +6,11 @@ thread, or an event loop, which gives one only to who has a process to ask about
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -176,9 +177,7 @@ class Sandbox:
             while (question := step.question) is not None and question.glance:
                 step = advanced(asking, await glanced(worker, question))
             if question is not None:
-                asked = self._threads.submit(through, asking, worker, step)
-        except RuntimeError:
-            raise Overloaded("the server stops; come again", "", 1.0) from None
+                asked = self._submitted(partial(through, asking, worker, step))
         finally:
             if asked is None:
                 self._give_back(worker)
@@ -186,6 +185,12 @@ class Sandbox:
             return step
         asked.add_done_callback(lambda _: self._pool.give_back(worker))
         return await asyncio.wrap_future(asked)
+
+    def _submitted(self, task: Callable[[], Found]) -> Future[Found]:
+        try:
+            return self._threads.submit(task)
+        except RuntimeError:  # closed
+            raise Overloaded("the server stops; come again", "", 1.0) from None
 
     def _give_back(self, worker: Worker) -> None:
         """From the event loop: the end of a dead process is waited for in a thread."""
@@ -198,8 +203,8 @@ class Sandbox:
                 self._pool.give_back(worker)
 
         try:
-            self._threads.submit(self._pool.give_back, worker).add_done_callback(ended)
-        except RuntimeError:  # closed
+            self._submitted(lambda: self._pool.give_back(worker)).add_done_callback(ended)
+        except Overloaded:
             self._pool.give_back(worker)
 
     async def _turn(self, loan: Loan, until: float) -> Worker:
