@@ -25,14 +25,16 @@ from rankspace.errors import (
     RankspaceError,
     StreamFinalized,
 )
-from rankspace.store import content
 from rankspace.store.blobs import Region
+from rankspace.store.content import chain
 from rankspace.store.database import now_us
-from rankspace.store.drafts import Batch, Prepared
+from rankspace.store.drafts import Batch
 from rankspace.store.entries import Appended, Outcome
 from rankspace.store.marks import touch
+from rankspace.store.records import hashes
 from rankspace.store.rows import insert_many, locked, update_many
-from rankspace.store.schema import records, regions, streams
+from rankspace.store.runs import DIGEST, Entry, Run, behind
+from rankspace.store.schema import regions, runs, streams, tombstones
 
 _HEAD = (
     "digest", "name", "id", "next_offset", "rejected", "bytes", "kept_bytes", "epoch", "finalized",
@@ -56,7 +58,10 @@ class _Head:
     finalized: int
     """Not 0: no more samples are taken."""
 
-    added: list[Prepared] = field(default_factory=list)
+    added: list[tuple[Entry, Region | None]] = field(default_factory=list)
+    hashes: bytearray = field(default_factory=bytearray)
+    """Of what is added."""
+
     regions: list[tuple[Region, int]] = field(default_factory=list)
     """Each with the last offset whose media it holds."""
 
@@ -64,7 +69,7 @@ class _Head:
 
     @property
     def next(self) -> int:
-        return self.stored + len(self.added)
+        return self.stored + len(self.hashes) // DIGEST
 
 
 def stream_row(connection: Connection, name: str, lock: bool = False) -> Row[Any]:
@@ -108,9 +113,7 @@ def compare_and_append(connection: Connection, batches: Sequence[Batch]) -> list
 
 
 def _lock(connection: Connection, names: set[str]) -> dict[str, _Head]:
-    query = select(streams).where(streams.c.name.in_(sorted(names)), ~streams.c.deleted)
-    columns = [streams.c[name] for name in _HEAD]
-    rows = locked(connection, query.order_by(streams.c.id), columns)
+    rows = locked(connection, streams, _HEAD, sorted(names))  # a deleted one has lost its name
     return {row[1]: _Head(*row) for row in rows}
 
 
@@ -128,69 +131,87 @@ def _place(connection: Connection, head: _Head | None, batch: Batch) -> Appended
             "offset",
             facts={"expected_offset": str(head.next)},
         )
-    there = min(head.next - first, len(batch.samples))
-    _compare(connection, head, first, batch.samples[:there])
-    new = batch.samples[there:]
+    count = batch.offsets
+    there = min(head.next - first, count)
+    if there:
+        sent = b"".join(entry.hashes for entry in batch.entries)
+        _compare(connection, head, first, sent[: DIGEST * there])
+    new = behind(batch.entries, there) if there else batch.entries
     if new and head.finalized:
         raise StreamFinalized(
             f"stream {batch.stream} is finalized and takes no more samples", "stream"
         )
-    _extend(head, epoch, new)
+    _extend(head, epoch, new, batch.region)
     if new and batch.region:
         head.regions.append((batch.region, head.next - 1))
-    return Appended(first, first + len(batch.samples), not new, batch.durability)
+    return Appended(first, first + count, not new, batch.durability)
 
 
-def _compare(connection: Connection, head: _Head, first: int, sent: Sequence[Prepared]) -> None:
-    """Refuse other content where there is content already."""
-    stored = max(0, min(head.stored - first, len(sent)))
-    found = _hashes(connection, head, first, stored) if stored else []
-    begun = first + stored - head.stored
-    found += [new.hash for new in head.added[begun : begun + len(sent) - stored]]
-    for at, (there, new) in enumerate(zip(found, sent, strict=True)):
-        if there != new.hash:
-            raise ContentConflict(
-                f"offset {first + at} of stream {head.name} holds other content "
-                f"({there.hex()}, not {new.hash.hex()}); append new samples at offset {head.next}",
-                "offset",
-                facts={
-                    "offset": str(first + at), "next_offset": str(head.next),
-                    "stored_hash": there.hex(), "sent_hash": new.hash.hex(),
-                },
-            )  # fmt: skip
+def _compare(connection: Connection, head: _Head, first: int, sent: bytes) -> None:
+    """Refuse other content where there is content already; `sent` is its hashes."""
+    count = len(sent) // DIGEST
+    stored = max(0, min(head.stored - first, count))
+    found = _hashes(connection, head, first, stored) if stored else b""
+    begun = DIGEST * (first + stored - head.stored)
+    found += head.hashes[begun : begun + len(sent) - len(found)]
+    if found == sent:
+        return
+    at = next(at for at in range(count) if _one(found, at) != _one(sent, at))
+    there, new = _one(found, at).hex(), _one(sent, at).hex()
+    raise ContentConflict(
+        f"offset {first + at} of stream {head.name} holds other content "
+        f"({there}, not {new}); append new samples at offset {head.next}",
+        "offset",
+        facts={
+            "offset": str(first + at), "next_offset": str(head.next),
+            "stored_hash": there, "sent_hash": new,
+        },
+    )  # fmt: skip
 
 
-def _hashes(connection: Connection, head: _Head, first: int, count: int) -> list[bytes]:
-    where = records.c.stream_id == head.id, records.c.offset.between(first, first + count - 1)
-    query = select(records.c.offset, records.c.hash).where(*where).order_by(records.c.offset)
-    rows = connection.execute(query).all()
-    if [row.offset for row in rows] != list(range(first, first + count)):
+def _one(hashes: bytes, at: int) -> bytes:
+    return hashes[DIGEST * at : DIGEST * (at + 1)]
+
+
+def _hashes(connection: Connection, head: _Head, first: int, count: int) -> bytes:
+    found = hashes(connection, head.id, first, first + count - 1)
+    if [offset for offset, _ in found] != list(range(first, first + count)):
         raise Corrupt(f"stream {head.name} has lost records from offset {first} on")
-    return [row.hash for row in rows]
+    return b"".join(each for _, each in found)
 
 
-def _extend(head: _Head, epoch: int, new: Sequence[Prepared]) -> None:
+def _extend(head: _Head, epoch: int, new: Sequence[Entry], region: Region | None) -> None:
     """Bring a stream's figures up to date."""
     head.changed = head.changed or bool(new) or epoch != head.epoch
     head.epoch = epoch
-    head.added.extend(new)
-    for one in new:
-        head.digest = content.chain(head.digest, one.hash)
-        head.rejected += one.reason is not None
-        head.size += one.size
-        head.kept += one.size
+    for entry in new:
+        head.added.append((entry, region))
+        head.hashes += entry.hashes
+        head.digest = chain(head.digest, entry.hashes)
+        head.rejected += not isinstance(entry, Run)
+        head.size += entry.size
+        head.kept += entry.size
 
 
 def _write(connection: Connection, heads: Iterable[_Head]) -> bool:
     """Add the records of all batches that were taken; whether there was anything to write."""
     changed = [head for head in heads if head.changed]
     now = now_us()
-    rows = [
-        (head.id, offset, now, *new)
-        for head in changed
-        for offset, new in enumerate(head.added, head.stored)
-    ]
-    insert_many(connection, records, rows)
+    samples: list[tuple[Any, ...]] = []
+    refused: list[tuple[Any, ...]] = []
+    for head in changed:
+        at = head.stored
+        for entry, region in head.added:
+            last = at + entry.offsets - 1
+            if isinstance(entry, Run):
+                place = region.place(0, region.length) if region else None
+                hashes_, told, payload, size = entry
+                samples.append((head.id, at, last, now, size, place, hashes_, told, payload))
+            else:
+                refused.append((head.id, at, now, *entry))
+            at = last + 1
+    insert_many(connection, runs, samples)
+    insert_many(connection, tombstones, refused)
     named = [
         (region.name, region.start, region.length, head.id, last)
         for head in changed

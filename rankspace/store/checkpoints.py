@@ -18,7 +18,7 @@ from rankspace.store import beside
 from rankspace.store.database import Database
 
 DUE_PAGES = 1024
-OVERDUE_PAGES = 4096
+OVERDUE_PAGES = 16_384
 
 _AT = 16
 _NUMBERS = struct.Struct("=I76xI")

@@ -15,12 +15,13 @@ UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then 
 Every field is led by its length, so different samples never have the same layout.
 
 In a row, `parts` is JSON and each piece of media (a part's data, a frame's picture) is either a
-number, its length, and lies in the payload after the pieces before it, or a place in a region.
+number, its length, and lies in the payload after the pieces before it, or a pair, where it begins
+in the region of its batch and its length.
 """
 
 import hashlib
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from operator import attrgetter
@@ -30,10 +31,9 @@ from pydantic_core import to_json
 
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
-from rankspace.store.blobs import Region
 from rankspace.store.entries import Rejected
 
-Place = int | str
+Place = int | list[int]
 
 _SMALL = 4096  # bytes that are cheaper to copy than to hash by themselves
 _COUNT = struct.Struct("<I")
@@ -54,9 +54,15 @@ def digest(sample: Sample | Rejected) -> bytes:
     return _hash(_layout(sample))
 
 
-def chain(before: bytes, content: bytes) -> bytes:
-    """The digest of a stream after one more offset; that of an empty stream is 32 zero bytes."""
-    return hashlib.sha256(before + content).digest()
+def chain(before: bytes, contents: bytes) -> bytes:
+    """The digest of a stream after more offsets, whose hashes are told one after the other.
+
+    That of an empty stream is 32 zero bytes.
+    """
+    sha256 = hashlib.sha256
+    for at in range(0, len(contents), 32):
+        before = sha256(before + contents[at : at + 32]).digest()
+    return before
 
 
 def media_bytes(sample: Sample) -> int:
@@ -84,27 +90,13 @@ class Pile:
         return start, len(piece)
 
 
-@dataclass(slots=True)
-class Packed:
-    """A sample's media in the form a row keeps."""
+def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> tuple[str, bytes]:
+    """The parts as JSON, and the payload.
 
-    payload: bytes
-    words: list[str | tuple[int, int]]
-    """Its JSON in pieces; a pair stands for a place that the region will give."""
-
-    def parts(self, region: Region | None = None) -> str:
-        """The JSON of the parts, now that the region of their batch is known."""
-        if region is None:
-            return "".join(word for word in self.words if isinstance(word, str))
-        return "".join(
-            word if isinstance(word, str) else f'"{region.place(*word)}"' for word in self.words
-        )
-
-
-def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> Packed:
-    """Place every piece: in the payload while there is room, on the pile otherwise."""
+    Every piece lies in the payload while there is room, on the pile otherwise.
+    """
     pieces: list[bytes] = []
-    words: list[str | tuple[int, int]] = ["["]
+    words: list[str] = ["["]
     room = inline_bytes_max
 
     def place(piece: bytes) -> None:
@@ -114,7 +106,8 @@ def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> Packed:
             room -= len(piece)
             words.append(str(len(piece)))
         else:
-            words.append(pile.add(piece))
+            start, length = pile.add(piece)
+            words.append(f"[{start},{length}]")
 
     for part in sample.parts:
         words.append(
@@ -132,7 +125,7 @@ def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> Packed:
             words[-1] = "]]"
         words.append("},")
     words[-1] = "}]" if sample.parts else "[]"
-    return Packed(b"".join(pieces), words)  # of a single piece it makes no copy
+    return "".join(words), b"".join(pieces)  # of a single piece it makes no copy
 
 
 @lru_cache(1024)
@@ -146,21 +139,17 @@ def _described(
     return to_json(row).decode()[:-1] + ',"data":'
 
 
-def labels_json(labels: Mapping[str, str]) -> str:
-    """The JSON of labels."""
-    return to_json(dict(labels)).decode() if labels else "{}"
-
-
 def unpack(
-    rows: Sequence[dict[str, Any]], payload: bytes, blob: Callable[[str], bytes]
+    rows: Sequence[dict[str, Any]], payload: bytes, blob: Callable[[int, int], bytes]
 ) -> tuple[Part, ...]:
     """The parts again: `unpack(*pack(sample))` is `sample.parts`."""
     at = 0
 
     def fetch(place: Place) -> bytes:
         nonlocal at
-        if isinstance(place, str):
-            return blob(place)
+        if isinstance(place, list):
+            start, length = place
+            return blob(start, length)
         at += place
         if at > len(payload):
             raise Corrupt("a record is shorter than its parts")
@@ -175,10 +164,22 @@ def unpack(
     return tuple(part(row) for row in rows)
 
 
+def sizes(rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
+    """Bytes of the payload, and of all media."""
+    inline = large = 0
+    for row in rows:
+        for place in (row["data"], *(place for _, place in row.get("frames", ()))):
+            if isinstance(place, list):
+                large += place[1]
+            else:
+                inline += place
+    return inline, inline + large
+
+
 def outline(rows: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
     """The parts without their media."""
     hollow = {"data": 0, "frames": ()}
-    return unpack([row | hollow for row in rows], b"", lambda _: b"")
+    return unpack([row | hollow for row in rows], b"", lambda *_: b"")
 
 
 def _text(text: str) -> bytes:

@@ -11,26 +11,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Row,
-    Text,
-    cast,
-    insert,
-    literal,
-    null,
-    select,
-    update,
-)
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, insert, select, update
 
 from rankspace.errors import Corrupt, InvalidInput, RankspaceError, Refused
 from rankspace.store import content
 from rankspace.store.append import stream_row
 from rankspace.store.database import Database, now_us
 from rankspace.store.log import Log
+from rankspace.store.records import Brief, briefs, overlapping
 from rankspace.store.rejects import Rejects
-from rankspace.store.schema import quarantine, records, streams
+from rankspace.store.rows import insert_many
+from rankspace.store.schema import quarantine, runs, streams, tombstones
 
 QUARANTINED = "QUARANTINED"
 _PAGE = 64  # records that are checked together while all of them are sound
@@ -133,27 +124,36 @@ class Integrity:
 
 
 def _move(connection: Connection, head: Row[Any], offset: int, problem: str) -> None:
-    where = records.c.stream_id == head.id, records.c.offset == offset
-    found = connection.execute(select(records.c.bytes).where(*where)).one_or_none()
-    tombstone = {"reject_reason": QUARANTINED, "reject_message": problem}
-    blank = {"sample_id": "", "event_time_us": 0, "bytes": 0}
-    if found is None:  # the row itself is lost, and its hash with it
-        key = {"stream_id": head.id, "offset": offset, "hash": bytes(32), "created_us": now_us()}
-        connection.execute(insert(records).values(**key, **blank, **tombstone))
-        return
-    named = ("sample_id", "event_time_us", "payload")
-    kept: list[ColumnElement[Any]] = [records.c[name] for name in named]
-    kept += [cast(records.c.labels, Text), cast(records.c.parts, Text)]
-    source = select(
-        records.c.stream_id, records.c.offset, literal(now_us()), literal(problem), *kept
-    ).where(*where)
-    names = ["stream_id", "offset", "created_us", "problem", *named, "labels", "parts"]
-    connection.execute(insert(quarantine).from_select(names, source))
-    gone = {"labels": null(), "parts": null(), "payload": null()}
-    connection.execute(update(records).where(*where).values(**blank, **gone, **tombstone))
-    bytes_kept = head.kept_bytes - (found.bytes if isinstance(found.bytes, int) else 0)
-    changed = update(streams).where(streams.c.id == head.id).values(kept_bytes=bytes_kept)
-    connection.execute(changed)
+    now = now_us()
+    known = briefs(connection, head.id, offset, offset)
+    one = known[0] if known else Brief(offset, now, bytes(32), "", 0, False)  # its run is lost
+    buried = head.id, offset, one.created_us, one.hash, "", QUARANTINED, problem
+    connection.execute(delete(tombstones).where(*_at(tombstones, head, offset)))
+    insert_many(connection, tombstones, [buried])
+    kept = select(runs.c.first).where(*overlapping(head.id, offset, offset)).order_by(runs.c.first)
+    first = connection.scalar(kept.limit(1))
+    row = {"stream_id": head.id, "offset": offset, "created_us": now, "problem": problem}
+    same = quarantine.c.stream_id == head.id, quarantine.c.first == first
+    there = connection.execute(select(quarantine.c.offset).where(*same).limit(1)).first()
+    connection.execute(insert(quarantine).values(**row, first=first))
+    if first is not None and there is None:  # as it is, without anybody looking into it
+        found = [
+            select(runs.c[name]).where(*_at(runs, head, first)).scalar_subquery()
+            for name in _AS_FOUND
+        ]
+        copied = dict(zip(_AS_FOUND, found, strict=True))
+        connection.execute(update(quarantine).where(*_at(quarantine, head, offset)).values(copied))
+    changed = update(streams).where(streams.c.id == head.id)
+    connection.execute(changed.values(kept_bytes=head.kept_bytes - one.size))
+
+
+_AS_FOUND = ("hashes", "told", "payload")
+
+
+def _at(table: Table, head: Row[Any], offset: int) -> tuple[ColumnElement[bool], ...]:
+    """The row of a table at an offset of a stream."""
+    stream, at = list(table.primary_key)
+    return stream == head.id, at == offset
 
 
 def _said(error: RankspaceError | TypeError) -> str:

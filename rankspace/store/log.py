@@ -38,11 +38,13 @@ from rankspace.store.entries import (
 )
 from rankspace.store.names import OWNED, owned
 from rankspace.store.reading import Entry, Reading
+from rankspace.store.records import hashes
 from rankspace.store.retention import expire, purge
-from rankspace.store.schema import records, regions, streams
+from rankspace.store.schema import regions, streams
 
 NAME = re.compile(OWNED + r"[a-z0-9][a-z0-9._-]{0,62}")
 _EMPTY = bytes(32)  # digest of a stream without samples
+_HASHES = 4096  # that are read at once
 
 
 class Log(Appends):
@@ -154,11 +156,15 @@ class Log(Appends):
 
     def hashes(self, stream: str, stop: int) -> Iterator[bytes]:
         """The content hashes at [0, stop); media are not read."""
-        where = streams.c.name == stream, records.c.offset < stop
-        query = select(records.c.hash).join(streams).where(*where).order_by(records.c.offset)
         with self._database.read() as connection:
-            for (found,) in connection.execute(query).yield_per(4096):
-                yield found
+            found: int | None = connection.scalar(
+                select(streams.c.id).where(streams.c.name == stream)
+            )
+            if found is None:
+                return
+            for first in range(0, stop, _HASHES):
+                last = min(first + _HASHES, stop) - 1
+                yield from (one for _, one in hashes(connection, found, first, last))
 
     def expire(self) -> int:
         """Turn what its stream keeps no longer into tombstones, in small steps; return how many."""

@@ -5,7 +5,6 @@ checked against its content hash before it is handed out. An offset without a sa
 tombstone, one that is damaged raises Corrupt and names its offset: neither is ever passed over.
 """
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,13 +18,11 @@ from rankspace.store.append import stream_row
 from rankspace.store.blobs import Blobs
 from rankspace.store.database import Database
 from rankspace.store.entries import Rejected
-from rankspace.store.schema import records, streams
+from rankspace.store.records import DAMAGE, Record, overlapping, records
+from rankspace.store.runs import SAMPLES
+from rankspace.store.schema import runs, streams
 
 Entry = Sample | Rejected
-DAMAGE = (ValueError, TypeError, KeyError, AttributeError, struct.error)
-"""What decoding a row raises whose bytes are not those that were written."""
-
-_OUTLINE = tuple(column for column in records.columns if column.name != "payload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,88 +46,103 @@ class Reading:
         end = head.next_offset if stop is None else min(stop, head.next_offset)
         at = max(start, 0)
         while at < end:
-            last = min(at + self.page_rows, end)
+            last = self._page(head, at, end)
             offsets: Sequence[int] = range(at, last)
             if wanted is not None:
                 offsets = self._sift(head, offsets, wanted)
-            for row in self._rows(head, offsets, records.columns):
-                yield row.offset, self._entry(head, row)
+            for one in self._records(head, offsets):
+                yield one.offset, self._entry(head, one)
             at = last
+
+    def _page(self, head: Row[Any], at: int, end: int) -> int:
+        """Where a page ends that begins here: with a run, so that none is read twice."""
+        query = select(runs.c.last).where(*overlapping(head.id, at, at + self.page_rows - 1))
+        with self.database.read() as connection:
+            last = connection.scalar(query.order_by(runs.c.first.desc()).limit(1))
+        stop = at + self.page_rows
+        if isinstance(last, int) and stop <= last < stop + SAMPLES:
+            stop = last + 1
+        return min(stop, end)
 
     def _sift(
         self, head: Row[Any], offsets: Sequence[int], wanted: Callable[[Entry], bool]
     ) -> list[int]:
         """The offsets whose records are wanted, without looking at their media."""
-        return [
-            row.offset
-            for row in self._rows(head, offsets, _OUTLINE)
-            if wanted(_hollow(head.name, row))
-        ]
+        found = self._records(head, offsets, media=False)
+        return [one.offset for one in found if wanted(_hollow(head.name, one))]
 
-    def _rows(self, head: Row[Any], offsets: Sequence[int], columns: Any) -> Iterator[Row[Any]]:
+    def _records(
+        self, head: Row[Any], offsets: Sequence[int], media: bool = True
+    ) -> Iterator[Record]:
         """The records at some offsets, all of them; one by one where a page cannot be read."""
         if not offsets:
             return
         try:
-            rows = self._select(head, columns, offsets)
+            found = self._select(head, offsets, media)
         except (Corrupt, *DAMAGE) as error:
             if len(offsets) == 1:
                 raise _damaged(head.name, offsets[0]) from error
             for offset in offsets:
-                yield from self._rows(head, [offset], columns)
+                yield from self._records(head, [offset], media)
             return
-        for row, offset in zip(rows, offsets, strict=False):
-            if row.offset != offset:
+        for one, offset in zip(found, offsets, strict=False):
+            if one.offset != offset:
                 raise _damaged(head.name, offset)
-            yield row
-        if len(rows) < len(offsets):
-            raise _damaged(head.name, offsets[len(rows)])
+            yield one
+        if len(found) < len(offsets):
+            raise _damaged(head.name, offsets[len(found)])
 
-    def _select(self, head: Row[Any], columns: Any, offsets: Sequence[int]) -> list[Row[Any]]:
-        where = records.c.offset.in_(offsets)
-        if isinstance(offsets, range):
-            where = records.c.offset.between(offsets[0], offsets[-1])
+    def _select(self, head: Row[Any], offsets: Sequence[int], media: bool) -> list[Record]:
         with self.database.read() as connection:
             alive = select(streams.c.id).where(streams.c.id == head.id, ~streams.c.deleted)
             if connection.execute(alive).first() is None:
                 raise NotFound(f"stream {head.name} was deleted while it was read", "stream")
-            query = select(*columns).where(records.c.stream_id == head.id, where)
-            return list(connection.execute(query.order_by(records.c.offset)))
+            found = records(connection, head.id, offsets[0], offsets[-1], media)
+        if len(offsets) == offsets[-1] - offsets[0] + 1:
+            return found
+        chosen = set(offsets)
+        return [one for one in found if one.offset in chosen]
 
-    def _entry(self, head: Row[Any], row: Row[Any]) -> Entry:
-        if row.reject_reason is not None:
-            return Rejected(row.sample_id, row.reject_reason, row.reject_message)
+    def _entry(self, head: Row[Any], one: Record) -> Entry:
+        if one.reason is not None:
+            return Rejected(one.sample_id, one.reason, one.message)
         try:
-            return sample_of(head.name, row, self.blobs.get)
+            return sample_of(head.name, one, self.blobs.get)
         except Corrupt:
-            (now,) = self._rows(head, [row.offset], records.columns)
-            if now.reject_reason is None:
+            (now,) = self._records(head, [one.offset])
+            if now.reason is None:
                 raise
             return self._entry(head, now)  # it has expired since the page was read
 
 
-def sample_of(stream: str, row: Row[Any], blob: Callable[[str], bytes]) -> Sample:
-    """The sample in a record, checked against its hash."""
+def sample_of(stream: str, one: Record, blob: Callable[[str], bytes]) -> Sample:
+    """The sample of a record, checked against its hash."""
+
+    def placed(at: int, length: int) -> bytes:
+        if one.region is None or not 0 <= at <= at + length <= one.region.length:
+            raise Corrupt("a record names no place of media")
+        return blob(one.region.place(at, length))
+
     try:
-        parts = content.unpack(row.parts, row.payload, blob)
-        sample = Sample(row.sample_id, parts, row.event_time_us, row.labels)
-        if content.digest(sample) == row.hash:
+        parts = content.unpack(one.parts, one.payload, placed)
+        sample = Sample(one.sample_id, parts, one.event_time_us, one.labels)
+        if content.digest(sample) == one.hash:
             return sample
     except NotFound as error:
-        raise Corrupt(f"offset {row.offset} of stream {stream} has lost its media") from error
-    except DAMAGE as error:
-        raise _damaged(stream, row.offset) from error
-    raise _damaged(stream, row.offset)
+        raise Corrupt(f"offset {one.offset} of stream {stream} has lost its media") from error
+    except (Corrupt, *DAMAGE) as error:
+        raise _damaged(stream, one.offset) from error
+    raise _damaged(stream, one.offset)
 
 
-def _hollow(stream: str, row: Row[Any]) -> Entry:
+def _hollow(stream: str, one: Record) -> Entry:
     """What a record is, with media that are empty."""
-    if row.reject_reason is not None:
-        return Rejected(row.sample_id, row.reject_reason, row.reject_message)
+    if one.reason is not None:
+        return Rejected(one.sample_id, one.reason, one.message)
     try:
-        return Sample(row.sample_id, content.outline(row.parts), row.event_time_us, row.labels)
+        return Sample(one.sample_id, content.outline(one.parts), one.event_time_us, one.labels)
     except DAMAGE as error:
-        raise _damaged(stream, row.offset) from error
+        raise _damaged(stream, one.offset) from error
 
 
 def _damaged(stream: str, offset: int) -> Corrupt:

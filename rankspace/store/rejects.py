@@ -21,7 +21,7 @@ from rankspace.store.append import stream_row
 from rankspace.store.config import StoreConfig
 from rankspace.store.database import Database, now_us, token_number
 from rankspace.store.entries import Page, Refusal
-from rankspace.store.reading import DAMAGE
+from rankspace.store.records import DAMAGE
 from rankspace.store.schema import rejects
 
 _TOLD = ("offset", "created_us", "sample_id", "reason", "message", "field", "size")

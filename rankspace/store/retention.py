@@ -1,21 +1,23 @@
 """What a stream no longer keeps: samples that expire, streams that were deleted.
 
 A sample that is older than its stream's retention, or lies before the newest bytes that it keeps,
-becomes a tombstone: its media and labels go (large ones with the last sample of their batch), its
-offset and its hash stay, so offsets have no gap and the stream's digest can still be checked. Only
-ever the oldest samples expire, so all before `first_kept` is gone. Both kinds go in steps of so
-many rows, each a transaction of its own: nobody waits long for them, and a crash leaves a step done
-or not done.
+becomes a tombstone: its media and labels go (with the last sample of their run, large ones with the
+last of their batch), its offset and its hash stay, so offsets have no gap and the stream's digest
+can still be checked. Only ever the oldest samples expire, so all before `first_kept` is gone. Both
+kinds go in steps of so many rows, each a transaction of its own: nobody waits long for them, and a
+crash leaves a step done or not done.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, null, select, update
+from sqlalchemy import Column, Connection, Row, Table, delete, func, select, update
 
 from rankspace.store.blobs import Blobs, Region
 from rankspace.store.database import Database, now_us
-from rankspace.store.schema import records, regions, streams
+from rankspace.store.records import Brief, briefs
+from rankspace.store.rows import insert_many
+from rankspace.store.schema import regions, runs, streams, tombstones
 
 _STEP = 256  # rows of one transaction
 EXPIRED = "EXPIRED"
@@ -58,33 +60,34 @@ def _expire_stream(database: Database, blobs: Blobs, stream: int) -> int:
     return total
 
 
-def _oldest(connection: Connection, head: Row[Any]) -> list[Any]:
+def _oldest(connection: Connection, head: Row[Any]) -> list[Brief]:
     """The first records that are still there and should not be, at most one step of them."""
-    columns = records.c.offset, records.c.created_us, records.c.bytes, records.c.reject_reason
-    where = records.c.stream_id == head.id, records.c.offset >= head.first_kept
-    query = select(*columns).where(*where).order_by(records.c.offset).limit(_STEP)
+    last = min(head.first_kept + _STEP, head.next_offset) - 1
     born = now_us() - head.retention_age_s * 1_000_000 if head.retention_age_s else 0
     excess = head.kept_bytes - head.retention_bytes if head.retention_bytes else 0
-    found: list[Any] = []
-    for row in connection.execute(query).all():
-        if row.created_us >= born and excess <= 0:
+    found: list[Brief] = []
+    for one in briefs(connection, head.id, head.first_kept, last):
+        if one.created_us >= born and excess <= 0:
             break
-        found.append(row)
-        excess -= row.bytes
+        found.append(one)
+        excess -= one.size
     return found
 
 
-def _bury(connection: Connection, head: Row[Any], rows: list[Any]) -> int:
+def _bury(connection: Connection, head: Row[Any], found: list[Brief]) -> int:
     """Make tombstones of records; those that are tombstones already stay what they are."""
-    first, last = rows[0].offset, rows[-1].offset
-    where = records.c.stream_id == head.id, records.c.offset.between(first, last)
-    blank = {"labels": null(), "parts": null(), "payload": null(), "bytes": 0}
-    buried = update(records).where(*where, records.c.reject_reason.is_(None))
-    connection.execute(buried.values(reject_reason=EXPIRED, reject_message=MESSAGE, **blank))
-    kept = head.kept_bytes - sum(row.bytes for row in rows)
+    buried = [
+        (head.id, one.offset, one.created_us, one.hash, one.sample_id, EXPIRED, MESSAGE)
+        for one in found
+        if not one.gone
+    ]
+    insert_many(connection, tombstones, buried)
+    last = found[-1].offset
+    connection.execute(delete(runs).where(runs.c.stream_id == head.id, runs.c.last <= last))
+    kept = head.kept_bytes - sum(one.size for one in found)
     changed = {"first_kept": last + 1, "kept_bytes": kept}
     connection.execute(update(streams).where(streams.c.id == head.id).values(**changed))
-    return sum(row.reject_reason is None for row in rows)
+    return len(buried)
 
 
 def _free(connection: Connection, stream: int, last: int) -> Sequence[Region]:
@@ -99,11 +102,23 @@ def _free(connection: Connection, stream: int, last: int) -> Sequence[Region]:
 def _purge_step(database: Database, stream: int) -> Sequence[Region] | None:
     """Remove some records of a deleted stream; the regions that are free now, None: it is gone."""
     with database.write() as connection:
-        where = records.c.stream_id == stream
-        query = select(records.c.offset).where(where).order_by(records.c.offset).limit(_STEP)
-        offsets = connection.scalars(query).all()
-        if offsets:
-            connection.execute(delete(records).where(where, records.c.offset <= offsets[-1]))
-            return _free(connection, stream, offsets[-1])
+        last = [_last(connection, table, at, stream) for table, at in _ENDS]
+        ends = [end for end in last if end is not None]
+        if ends:
+            for table, at in _ENDS:
+                gone = delete(table).where(table.c.stream_id == stream, at <= min(ends))
+                connection.execute(gone)
+            return _free(connection, stream, min(ends))
         connection.execute(delete(streams).where(streams.c.id == stream, streams.c.deleted))
     return None
+
+
+_ENDS = ((runs, runs.c.last), (tombstones, tombstones.c.offset))
+"""Of what lies at the offsets of a stream, and where each ends."""
+
+
+def _last(connection: Connection, table: Table, at: Column[Any], stream: int) -> int | None:
+    """Where a step of its rows ends; None: there are none."""
+    ends = select(at.label("end")).where(table.c.stream_id == stream).order_by(at).limit(_STEP)
+    found: int | None = connection.scalar(select(func.max(ends.subquery().c.end)))
+    return found

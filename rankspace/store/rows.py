@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import Column, Connection, Select, Table, func, select
+from sqlalchemy import Connection, Table
 
 _MOST = 256
 """Rows of one statement; with twelve values each they are below what SQLite takes."""
@@ -47,23 +47,34 @@ def _portions(connection: Connection, rows: Values) -> Iterator[Values]:
 
 
 def _execute(connection: Connection, before: str, rows: Values, behind: str) -> None:
-    mark = "?" if connection.dialect.name == "sqlite" else "%s"
-    marks = f"({', '.join([mark] * len(rows[0]))})"
+    marks = f"({', '.join([_mark(connection)] * len(rows[0]))})"
     sql = before + ", ".join([marks] * len(rows)) + behind
     connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows)))
 
 
 def locked(
-    connection: Connection, query: Select[Any], columns: Sequence[Column[Any]]
+    connection: Connection, table: Table, names: Sequence[str], keys: Sequence[str]
 ) -> list[tuple[Any, ...]]:
-    """The columns of all rows of a query, which are locked until the transaction ends.
+    """The columns of these names where the second is among the keys, locked in one order for all.
 
-    The first column is bytes, the others are what JSON has. SQLite tells them in a single row.
+    The lock ends with the transaction. The first column is bytes, the others are what JSON has.
+    SQLite tells all rows in a single one.
     """
-    if connection.dialect.name != "sqlite":
-        rows = connection.execute(query.with_only_columns(*columns).with_for_update())
-        return [tuple(row) for row in rows]
-    told = func.json_array(func.hex(columns[0]), *columns[1:])
-    found = query.with_only_columns(told.label("told")).subquery()
-    text = connection.scalar(select(func.json_group_array(func.json(found.c.told))))
-    return [(bytes.fromhex(first), *rest) for first, *rest in json.loads(text or "[]")]
+    sqlite = connection.dialect.name == "sqlite"
+    marks = ", ".join([_mark(connection)] * len(keys))
+    first, *others = [f'"{name}"' for name in names]
+    where = f'"{table.name}" WHERE {others[0]} IN ({marks})'
+    order = ", ".join(f'"{column.name}"' for column in table.primary_key)
+    if not sqlite:
+        told = ", ".join((first, *others))
+        sql = f"SELECT {told} FROM {where} ORDER BY {order} FOR UPDATE"  # noqa: S608
+        return [tuple(row) for row in connection.exec_driver_sql(sql, tuple(keys))]
+    told = ", ".join((f"hex({first})", *others))
+    each = f"SELECT json_array({told}) AS told FROM {where} ORDER BY {order}"  # noqa: S608
+    sql = f"SELECT json_group_array(json(told)) FROM ({each})"  # noqa: S608 - our own names
+    text = connection.exec_driver_sql(sql, tuple(keys)).scalar_one()
+    return [(bytes.fromhex(digest), *rest) for digest, *rest in json.loads(text)]
+
+
+def _mark(connection: Connection) -> str:
+    return "?" if connection.dialect.name == "sqlite" else "%s"

@@ -1,13 +1,13 @@
 """The tables, in SQL that SQLite and PostgreSQL both speak.
 
-    streams ──< records ─── quarantine       jobs ──< job_events        models ──< aliases
-            ──< regions
+    streams ──< runs ──< tombstones          jobs ──< job_events        models ──< aliases
+            ──< regions                      quarantine
 
-A record is a sample or a tombstone (then `reject_reason` is set and there are no parts). Its media
-lie in `payload`, one after the other, as far as they fit, and in a region of blobs otherwise;
-`parts` tells where. The hash comes before the payload in the row, so that checking hashes does not
-read media; it stays when a sample becomes a tombstone, so that the stream's digest can be checked
-for ever.
+A run is samples that came together (`runs.py`); at each of its offsets a tombstone may have taken
+the place of the sample. Samples that were refused, or whose run is gone, are tombstones alone. A
+run's small media lie in `payload`, and the others in a region of blobs; `told` says where. The
+hashes come before the payload in the row, so that checking them does not read media; a tombstone
+keeps that of its sample, so that the stream's digest can be checked for ever.
 """
 
 from sqlalchemy import (
@@ -26,7 +26,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "4"
+VERSION = "5"
 """Written into every store; a store of another version is refused."""
 
 metadata = MetaData()
@@ -62,21 +62,30 @@ streams = Table(
     sqlite_autoincrement=True,  # the id of a deleted stream is never used again
 )
 
-records = Table(
-    "records",
+runs = Table(
+    "runs",
+    metadata,
+    Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
+    Column("first", BigInteger, primary_key=True, autoincrement=False),
+    Column("last", BigInteger, nullable=False),
+    Column("created_us", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),  # of media, as sent
+    Column("region", Text),  # where the media are that are not in the payload
+    Column("hashes", LargeBinary, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+tombstones = Table(
+    "tombstones",
     metadata,
     Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
     Column("offset", BigInteger, primary_key=True, autoincrement=False),
     Column("created_us", BigInteger, nullable=False),
     Column("hash", LargeBinary(32), nullable=False),
     Column("sample_id", Text, nullable=False),
-    Column("event_time_us", BigInteger, nullable=False),
-    Column("bytes", BigInteger, nullable=False),  # of media, as sent; 0 for a tombstone
-    Column("reject_reason", String(63)),
-    Column("reject_message", Text),
-    Column("labels", JSON(none_as_null=True)),
-    Column("parts", JSON(none_as_null=True)),
-    Column("payload", LargeBinary),
+    Column("reason", String(63), nullable=False),
+    Column("message", Text, nullable=False),
 )
 
 regions = Table(  # of blobs, with the large media of one batch each
@@ -90,17 +99,16 @@ regions = Table(  # of blobs, with the large media of one batch each
     Index("regions_by_stream", "stream_id", "last"),
 )
 
-quarantine = Table(  # damaged records as they were found, set aside by hand
+quarantine = Table(  # runs with damaged samples as they were found, set aside by hand
     "quarantine",
     metadata,
     Column("stream_id", ForeignKey("streams.id", ondelete="CASCADE"), primary_key=True),
     Column("offset", BigInteger, primary_key=True, autoincrement=False),
     Column("created_us", BigInteger, nullable=False),
     Column("problem", Text, nullable=False),
-    Column("sample_id", Text),
-    Column("event_time_us", BigInteger),
-    Column("labels", Text),
-    Column("parts", Text),
+    Column("first", BigInteger),  # of its run; none where that is lost
+    Column("hashes", LargeBinary),  # once a run, with the first of its samples that is set aside
+    Column("told", Text),
     Column("payload", LargeBinary),
 )
 

@@ -32,17 +32,18 @@ typedef int (*Update)(void*, const void*, size_t);
 typedef int (*Final)(uint8_t*, void*);
 
 struct Bounds {
-    num samples, id_chars, text_bytes, part_bytes, inline_bytes, head_bytes, text_room;
+    num samples, id_chars, text_bytes, part_bytes, inline_bytes, head_bytes, text_room, payload_room;
     Init init; Update update; Final final;
 };
 
 struct Row {  // places count from the start of the message
     num time_us, start, size, modality, encoding, rate_hz, channels;
     num head;  // bytes to look at; -1: all
+    num told_end, payload_end;  // where its line ends, and what of the payload is before it or its own
     num id_start, id_size, role_start, role_size;
 };
 
-struct Told { num offset /* -1: none */, large, media, text_size; };
+struct Told { num offset /* -1: none */, large, media, bytes; };
 
 struct View {
     const uint8_t *at = nullptr, *end = nullptr;
@@ -279,12 +280,19 @@ static void hash(const Bounds& bounds, const uint8_t* message, const Row& row, u
 struct Text {
     char *start, *at, *end;
     bool full = false;
+    num size() const { return at - start; }
     void put(const void* bytes, num size) {
         if (full || size > end - at) { full = true; return; }
         memcpy(at, bytes, (size_t)size);
         at += size;
     }
     void put(const char* words) { put(words, (num)strlen(words)); }
+    void quoted(const uint8_t* ascii, num size) {
+        for (num i = 0; i < size; i++) {
+            if (ascii[i] == '"' || ascii[i] == '\\') put("\\", 1);
+            put(ascii + i, 1);
+        }
+    }
     void number(num value) {
         char digits[20], *from = digits + sizeof digits;
         do { *--from = (char)('0' + value % 10); value /= 10; } while (value);
@@ -296,11 +304,13 @@ struct Text {
     }
 };
 
-// Two lines: the id, and what content.pack writes of a sample whose data lie in its row; of other data
-// the words before their place.
-static void describe(Text& text, const uint8_t* message, const Row& row, bool large) {
-    text.put(message + row.id_start, row.id_size);
-    text.put(large ? "\n{\"modality\":\"" : "\n[{\"modality\":\"");
+// The line of a sample in a run (rankspace.store.runs); large data are at this place of the pieces.
+static void describe(Text& text, const uint8_t* message, const Row& row, num place) {
+    text.put("[\"");
+    text.quoted(message + row.id_start, row.id_size);
+    text.put("\",");
+    text.number(row.time_us);
+    text.put(",{},[{\"modality\":\"");
     text.put(MODALITIES[row.modality]);
     if (row.encoding) { text.put("\",\"encoding\":\""); text.put(ENCODINGS[row.encoding]); }
     if (row.role_size) { text.put("\",\"role\":\""); text.put(message + row.role_start, row.role_size); }
@@ -308,8 +318,9 @@ static void describe(Text& text, const uint8_t* message, const Row& row, bool la
     text.field("rate_hz", row.rate_hz);
     text.field("channels", row.channels);
     text.put(",\"data\":");
-    if (!large) { text.number(row.size); text.put("}]"); }
-    text.put("\n");
+    if (place >= 0) { text.put("["); text.number(place); text.put(","); }
+    text.number(row.size);
+    text.put(place >= 0 ? "]}]]," : "}]],");
 }
 
 // How many samples there are, checked; 0: declined. `hash` is what was sent of their media, if anything.
@@ -334,10 +345,11 @@ static num read(const Reader& reader, View message, Row* rows, Told& told, View&
     return count;
 }
 
-// How many samples the message holds, all of them plain and told in `rows`, `hashes`, `text` and `told`;
-// 0: it is declined.
+// How many samples the message holds, all of them plain and told in `rows`, `hashes`, `words`, `payload`
+// and `told`; 0: it is declined.
 extern "C" num intake_read(
-    const uint8_t* message, num size, const Bounds* bounds, Row* rows, uint8_t* hashes, char* words, Told* told
+    const uint8_t* message, num size, const Bounds* bounds, Row* rows, uint8_t* hashes, char* words,
+    char* payload, Told* told
 ) {
     if (size < 0 || size > INT32_MOST) return 0;
     View whole, sent;
@@ -353,14 +365,20 @@ extern "C" num intake_read(
         if (memcmp(found, sent.at, DIGEST) != 0) return 0;
     }
     Text text = {words, words, words + bounds->text_room};
-    for (num i = 0; i < count && !text.full; i++) {
-        const Row& row = rows[i];
+    Text kept = {payload, payload, payload + bounds->payload_room};
+    num pieces = 0;
+    for (num i = 0; i < count && !text.full && !kept.full; i++) {
+        Row& row = rows[i];
         bool large = row.size > bounds->inline_bytes;
         hash(*bounds, message, row, hashes + DIGEST * i);
-        describe(text, message, row, large);
+        describe(text, message, row, large ? pieces : -1);
+        if (large) pieces += row.size;
+        else kept.put(message + row.start, row.size);
+        row.told_end = text.size();
+        row.payload_end = kept.size();
         told->large += large;
         told->media += row.modality != TEXT;
+        told->bytes += row.size;
     }
-    told->text_size = text.at - text.start;
-    return text.full ? 0 : count;
+    return text.full || kept.full ? 0 : count;
 }

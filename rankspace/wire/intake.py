@@ -1,6 +1,6 @@
 """Batches of plain samples, read, checked, hashed and laid out in one call over their bytes.
 
-    bytes of AppendSamplesRequest ─▶ intake.cpp ─▶ Plain: rows, large media, heads of media
+    bytes of AppendSamplesRequest ─▶ intake.cpp ─▶ Plain: a run, large media, heads of media
                                           └──────▶ None: not plain, or there is no compiler
 
 Law: of any bytes, either nothing is told, or what the ordinary way tells: they parse, `read_sample`
@@ -19,11 +19,10 @@ SHA-256 is OpenSSL's, as Python's `hashlib` has loaded it.
 import ctypes
 import importlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import repeat
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,13 +33,11 @@ from rankspace.media.heads import HEAD_BYTES
 from rankspace.media.limits import Limits
 from rankspace.media.magic import ENCODINGS
 from rankspace.media.sample import MODALITIES, Modality, Part, Sample
-from rankspace.store.content import Packed, digest, unpack
-from rankspace.store.drafts import Laid, Prepared
+from rankspace.store.content import digest, unpack
+from rankspace.store.drafts import Laid
+from rankspace.store.runs import BYTES, DIGEST, SAMPLES, Run
 
 SOURCES = tuple(Path(__file__).with_name(name) for name in ("intake.cpp", "utf8.cpp"))
-
-APART_BYTES = 1 << 20
-"""A message from so many bytes on is read without holding back other threads."""
 
 _DESCRIBED = 192
 """Bytes that describe a part, at most, with its role and the numbers of raw PCM."""
@@ -48,11 +45,12 @@ _DESCRIBED = 192
 _TEXT_BYTES_MAX = 8 << 20
 """A batch whose ids and descriptions are longer together is not plain either."""
 
-_DIGEST = 32
-_COLUMNS = 12  # of Row in intake.cpp; the first three are enough for text
-_UP_TO_SIZE, _UP_TO_HEAD = 3, 8
+_PAYLOAD_BYTES_MAX = 64 << 20
+"""The same of media that are small enough to lie in a row."""
+
+_COLUMNS = 14  # of Row in intake.cpp
+_START, _SIZE, _UP_TO_HEAD, _TOLD_END, _PAYLOAD_END = 1, 2, 8, 8, 9
 _ENCODINGS = ("", *ENCODINGS["audio"], *ENCODINGS["image"])  # by their number on the wire
-_new = cast(Any, tuple.__new__)
 
 
 class Head(NamedTuple):
@@ -90,48 +88,51 @@ class Plain(Laid):
     message: bytes
     """Where it was read from."""
 
-    _starts: list[int]
+    table: NDArray[np.int64]
+    """[samples, 3]: event time, where its data begin in the message, and their length."""
 
     def sample(self, at: int) -> Sample:
         """One of the samples."""
-        row, start = self.rows[at], self._starts[at]
-        packed = self.packed[at] if self.packed else None
-        words = [row.parts or ""]
-        if packed is not None:
-            words = [str(row.size) if isinstance(word, tuple) else word for word in packed.words]
-        data = self.message[start : start + row.size]
-        return Sample(
-            row.sample_id, unpack(json.loads("".join(words)), data, _nowhere), row.event_time_us
-        )
+        return self.samples()[at]
 
     def samples(self) -> list[Sample]:
         """All of them."""
-        return [self.sample(at) for at in range(len(self.rows))]
+        lines = [
+            line for run in self.entries if isinstance(run, Run) for line in json.loads(run.told)
+        ]
+        found = []
+        for (sample_id, time_us, _, parts), row in zip(lines, self.table.tolist(), strict=True):
+            _, start, size = row
+            parts[0]["data"] = size
+            data = self.message[start : start + size]
+            found.append(Sample(sample_id, unpack(parts, data, _nowhere), time_us))
+        return found
 
 
 class _Bounds(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in (
             "samples", "id_chars", "text_bytes", "part_bytes", "inline_bytes", "head_bytes",
-            "text_room",
+            "text_room", "payload_room",
         )),
         *((name, ctypes.c_void_p) for name in ("init", "update", "final")),
     )  # fmt: skip
 
 
 class _Told(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_int64) for name in ("offset", "large", "media", "text_size"))
+    _fields_ = tuple((name, ctypes.c_int64) for name in ("offset", "large", "media", "bytes"))
 
 
 class _Room:
     """Where one call writes. Pages that it does not write take no memory."""
 
-    def __init__(self, samples: int, text: int) -> None:
+    def __init__(self, samples: int, text: int, payload: int) -> None:
         self.rows = np.empty((samples, _COLUMNS), np.int64)
-        self.hashes = np.empty(samples, f"V{_DIGEST}")
+        self.hashes = np.empty(samples * DIGEST, np.uint8)
         self.text = np.empty(text, np.uint8)
+        self.payload = np.empty(payload, np.uint8)
         self.told = _Told()
-        buffers = (self.rows, self.hashes, self.text)
+        buffers = (self.rows, self.hashes, self.text, self.payload)
         self.addresses = (*(each.ctypes.data for each in buffers), ctypes.addressof(self.told))
 
 
@@ -144,17 +145,17 @@ class Intake:
         """`path` is the library. Raises OSError, ImportError or AttributeError without OpenSSL."""
         openssl = ctypes.CDLL(importlib.import_module("_hashlib").__file__)
         functions = (openssl.SHA256_Init, openssl.SHA256_Update, openssl.SHA256_Final)
-        described = limits.sample_id_chars_max + _DESCRIBED
-        self._room = batch_samples_max, min(batch_samples_max * described, _TEXT_BYTES_MAX)
+        described = 2 * limits.sample_id_chars_max + _DESCRIBED
+        text, payload = batch_samples_max * described, batch_samples_max * inline_bytes_max
+        self._room = batch_samples_max, min(text, _TEXT_BYTES_MAX), min(payload, _PAYLOAD_BYTES_MAX)
         self._rooms: list[_Room] = []
         self._bounds = _Bounds(
             batch_samples_max, limits.sample_id_chars_max, limits.text_bytes_max,
-            limits.part_bytes_max, inline_bytes_max, HEAD_BYTES, self._room[1],
+            limits.part_bytes_max, inline_bytes_max, HEAD_BYTES, *self._room[1:],
             *(ctypes.cast(each, ctypes.c_void_p).value for each in functions),
         )  # fmt: skip
         self._inline_bytes_max = inline_bytes_max
-        self._at_once = _function(ctypes.PyDLL(str(path)))
-        self._apart = _function(ctypes.CDLL(str(path)))
+        self._read = _function(ctypes.CDLL(str(path)))
         self._bounds_at = ctypes.addressof(self._bounds)
 
     @staticmethod
@@ -175,68 +176,55 @@ class Intake:
             room = self._rooms.pop()
         except IndexError:
             room = _Room(*self._room)
-        call = self._at_once if len(message) < APART_BYTES else self._apart
-        count = call(message, len(message), self._bounds_at, *room.addresses)
+        count = self._read(message, len(message), self._bounds_at, *room.addresses)
         plain = self._plain(message, count, room) if count else None
         self._rooms.append(room)
         return plain
 
     def _plain(self, message: bytes, count: int, room: _Room) -> Plain:
         told, table = room.told, room.rows[:count]
-        times, starts, sizes = table[:, :_UP_TO_SIZE].T.tolist()
-        words = room.text[: told.text_size].tobytes().decode("ascii").split("\n")
-        ids = words[:-1:2]
-        parts: Sequence[str | None] = words[1::2]
-        pieces: list[bytes | memoryview] = []
-        packed: list[Packed | None] = []
+        view, pieces = memoryview(message), []
         if told.large:
-            media = zip(starts, sizes, words[1::2], strict=True)
-            parts, payloads = self._packed(message, media, pieces, packed)
-        else:
-            ends = zip(starts, sizes, strict=True)
-            payloads = [message[start : start + size] for start, size in ends]
-        nothing, labels = repeat(None), repeat("{}")
-        hashes = room.hashes[:count].tolist()
-        columns = (hashes, ids, times, sizes, nothing, nothing, labels, parts, payloads)
-        rows: list[Prepared] = list(map(_new, repeat(Prepared), zip(*columns, strict=False)))
+            large = table[table[:, _SIZE] > self._inline_bytes_max, _START : _SIZE + 1]
+            pieces = [view[start : start + size] for start, size in large.tolist()]
         offset = told.offset if told.offset >= 0 else None
-        heads = _heads(message, table) if told.media else []
-        return Plain(rows, pieces, packed or (), offset, heads, message, starts)
+        heads = _heads(view, table) if told.media else []
+        runs, places = _runs(room, table), table[:, : _SIZE + 1].copy()
+        return Plain(runs, pieces, offset, heads, message, places)
 
-    def _packed(
-        self,
-        message: bytes,
-        media: Iterable[tuple[int, int, str]],
-        pieces: list[bytes | memoryview],
-        packed: list[Packed | None],
-    ) -> tuple[list[str | None], list[bytes]]:
-        """The columns of parts and payloads, where some media are large."""
-        view, position = memoryview(message), 0
-        parts: list[str | None] = []
-        payloads: list[bytes] = []
-        for start, size, words in media:
-            if size <= self._inline_bytes_max:
-                packed.append(None)
-                parts.append(words)
-                payloads.append(message[start : start + size])
-                continue
-            packed.append(Packed(b"", ["[", words, (position, size), "}]"]))
-            parts.append(None)
-            payloads.append(b"")
-            pieces.append(view[start : start + size])
-            position += size
-        return parts, payloads
+
+def _runs(room: _Room, table: NDArray[np.int64]) -> list[Run]:
+    """The runs that `Draft` would make: nearly always one."""
+    count, payload = len(table), int(table[-1, _PAYLOAD_END])
+    if count <= SAMPLES and payload <= BYTES:
+        return [_run(room, table, 0, count, room.told.bytes)]
+    found, first = [], 0
+    for at, end in enumerate(table[:, _PAYLOAD_END].tolist()):
+        begun = int(table[first - 1, _PAYLOAD_END]) if first else 0
+        if at > first and (at - first == SAMPLES or end - begun > BYTES):
+            found.append(_run(room, table, first, at, int(table[first:at, _SIZE].sum())))
+            first = at
+    found.append(_run(room, table, first, count, int(table[first:, _SIZE].sum())))
+    return found
+
+
+def _run(room: _Room, table: NDArray[np.int64], first: int, end: int, size: int) -> Run:
+    """The samples [first, end) as a run."""
+    line, at = table[first - 1, _TOLD_END : _PAYLOAD_END + 1].tolist() if first else (0, 0)
+    line_end, at_end = table[end - 1, _TOLD_END : _PAYLOAD_END + 1].tolist()
+    hashes = room.hashes[DIGEST * first : DIGEST * end].tobytes()
+    told = room.text[line : line_end - 1].tobytes().decode("ascii")  # without the last comma
+    return Run(hashes, f"[{told}]", room.payload[at:at_end].tobytes(), size)
 
 
 def _function(handle: ctypes.CDLL) -> Any:
     function = handle.intake_read
     function.restype = ctypes.c_int64
-    function.argtypes = (ctypes.c_char_p, ctypes.c_int64, *(ctypes.c_void_p,) * 5)
+    function.argtypes = (ctypes.c_char_p, ctypes.c_int64, *(ctypes.c_void_p,) * 6)
     return function
 
 
-def _heads(message: bytes, table: NDArray[np.int64]) -> list[Head]:
-    view = memoryview(message)
+def _heads(view: memoryview, table: NDArray[np.int64]) -> list[Head]:
     found = []
     for at, row in enumerate(table[:, :_UP_TO_HEAD].tolist()):
         _, start, size, modality, encoding, rate_hz, channels, head = row
@@ -252,8 +240,8 @@ def _agrees(intake: Intake) -> bool:
     """Whether OpenSSL hashes here as it does elsewhere; its functions are called by their names."""
     known = Sample("a", (Part("text", b"x"),))
     plain = intake.read(b"\x12\x0c\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x")
-    return plain is not None and plain.rows[0].hash == digest(known)
+    return plain is not None and plain.entries[0].hashes == digest(known)
 
 
-def _nowhere(_: str) -> bytes:
+def _nowhere(*_: int) -> bytes:
     raise Corrupt("a plain batch names no region")

@@ -71,7 +71,7 @@ class Admitted:
     def samples(self) -> int:
         """How many are to be stored as samples."""
         if self.plain is not None:
-            return len(self.plain.rows)
+            return self.plain.offsets
         return sum(isinstance(entry, Sample) for entry in self.entries)
 
     @property

@@ -64,7 +64,7 @@ class Item:
     def samples(self) -> int:
         """Of its batch."""
         if isinstance(self.came, Plain):
-            return len(self.came.rows)
+            return self.came.offsets
         return len(self.came.batch.samples)
 
     def message(self) -> pb.AppendSamplesRequest:

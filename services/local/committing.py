@@ -16,7 +16,7 @@ beside the commits, which wait for that only when it has grown long.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from functools import partial
 from typing import Any, Protocol
@@ -104,11 +104,11 @@ class Committer:
         self._run = run
         self._queue = Queue(config)
         self._desk = Desk()
-        self._ready = asyncio.Event()
         self._closed = False
         self._own = ThreadPoolExecutor(2, "commit")  # to commit, to checkpoint
         self._task: asyncio.Task[None] | None = None
-        self._checkpoint: asyncio.Task[None] | None = None
+        self._under_way: Sequence[Waiting] = ()
+        self._checkpoint: Future[None] | None = None
         self._removing: set[asyncio.Future[None]] = set()
 
     def begin(self) -> None:
@@ -118,7 +118,7 @@ class Committer:
     async def close(self) -> None:
         """Take nothing more, commit what waits, and end."""
         self._closed = True
-        self._ready.set()
+        await self._queue.emptied()
         if self._task is not None:
             await self._task
         if self._removing:
@@ -134,25 +134,23 @@ class Committer:
         durability: Durability,
     ) -> Appended:
         """Append in the next commit; see `Log.append`."""
-        sizes = _sizes(samples)
-        size = sum(sizes)
+        size, offsets, largest = _measured(samples)
         await self._queue.enter(size)
         if self._closed:
             raise Overloaded("the server is about to stop", retry_after_s=1.0)
         answer = asyncio.get_running_loop().create_future()
-        waiting = Waiting(stream, size, len(sizes), answer)
+        waiting = Waiting(stream, size, offsets, answer)
         self._queue.add(waiting)
+        ready: Batch | None = None
         try:
             if isinstance(samples, Laid):
                 batch = samples.batch((stream, offset, epoch, durability))
             else:
                 draft = self._log.draft(stream, offset, samples, epoch, durability)
-                batch = await self._drafted(draft, max(sizes, default=0))
-            waiting.batch = await self._ahead(batch)
+                batch = await self._drafted(draft, largest)
+            ready = await self._ahead(batch)
         finally:
-            if waiting.batch is None:
-                self._queue.leave(waiting)
-            self._ready.set()
+            self._queue.ready(waiting, ready)
         return await answer
 
     async def _drafted(self, draft: Draft, largest: int) -> Batch:
@@ -185,23 +183,32 @@ class Committer:
         removing.add_done_callback(self._removing.discard)
 
     async def _commit_all(self) -> None:
-        """Commit a group, then what has come meanwhile, and so on."""
-        while not self._closed or any(not waiting.taken for waiting in self._queue):
-            group = self._queue.group()
-            if not group:
-                self._ready.clear()
-                await self._ready.wait()
-                continue
-            await self._wait_for_checkpoint()
-            await self._commit(group)
-        if self._checkpoint is not None:
-            await asyncio.wait((self._checkpoint,))
+        """Commit group after group, until the queue has ended."""
+        loop = asyncio.get_running_loop()
+        while True:
+            work = loop.run_in_executor(self._own, self._commit_groups, loop)
+            await asyncio.wait((work,))
+            bug = work.exception()
+            if bug is None:
+                return
+            self._tell(self._under_way, [], [bug] * len(self._under_way))
 
-    async def _commit(self, group: Sequence[Waiting]) -> None:
-        done = await self._in_thread(partial(self._stored, group))
-        bug = done.exception()
+    def _commit_groups(self, loop: asyncio.AbstractEventLoop) -> None:
+        """The same in a thread, which takes a group as soon as it is done with the one before."""
+        while group := self._queue.group():
+            self._under_way = group
+            self._wait_for_checkpoint()
+            rest, outcomes = self._stored(group)
+            loop.call_soon_threadsafe(self._tell, group, rest, outcomes)
+
+    def _tell(
+        self,
+        group: Sequence[Waiting],
+        rest: Sequence[Batch],
+        outcomes: Sequence[Outcome | BaseException],
+    ) -> None:
+        """Answer who waits for a group, and have media removed that no row names."""
         COMMIT_GROUP.see(len(group))
-        rest, outcomes = done.result() if bug is None else ([], [bug] * len(group))
         for waiting, outcome in zip(group, outcomes, strict=True):
             self._queue.leave(waiting)
             tracing.note(waiting.span, group=len(group))
@@ -234,37 +241,37 @@ class Committer:
                 return [error]
             return [one for waiting in group for one in self._written([waiting])]
 
-    async def _wait_for_checkpoint(self) -> None:
+    def _wait_for_checkpoint(self) -> None:
         """Begin a checkpoint where one is due; where it is overdue wait for it, and for the rest.
 
         No commit is under way, so there is an end to what is to be brought into the database.
         """
         checkpoints = self._log.checkpoints
-        if self._checkpoint is None and checkpoints.due():
-            self._checkpoint = asyncio.create_task(self._check())
+        if (self._checkpoint is None or self._checkpoint.done()) and checkpoints.due():
+            self._checkpoint = self._check()
         if checkpoints.overdue():
             if self._checkpoint is not None:
-                await self._checkpoint
-            await self._check()
+                wait((self._checkpoint,))
+            wait((self._check(),))
 
-    async def _check(self) -> None:
-        problem = (await self._in_thread(self._log.checkpoints.run)).exception()
-        if problem is not None:
-            log.warning("checkpoint", problem=str(problem))
-        self._checkpoint = None
-
-    async def _in_thread(self, task: Callable[[], Any]) -> "asyncio.Future[Any]":
-        """Do something in a thread of the committer's own; what came of it, good or bad."""
-        done = asyncio.get_running_loop().run_in_executor(self._own, task)
-        await asyncio.wait((done,))
-        return done
+    def _check(self) -> Future[None]:
+        checking = self._own.submit(self._log.checkpoints.run)
+        checking.add_done_callback(_warn)
+        return checking
 
 
-def _sizes(samples: Samples | Laid) -> list[int]:
-    """Media bytes of each."""
+def _warn(checkpoint: Future[None]) -> None:
+    problem = checkpoint.exception()
+    if problem is not None:
+        log.warning("checkpoint", problem=str(problem))
+
+
+def _measured(samples: Samples | Laid) -> tuple[int, int, int]:
+    """Media bytes, offsets, and media bytes of the largest sample that is to be hashed."""
     if isinstance(samples, Laid):
-        return [row.size for row in samples.rows]
-    return [media_bytes(one) if isinstance(one, Sample) else 0 for one in samples]
+        return samples.size, samples.offsets, 0
+    sizes = [media_bytes(one) if isinstance(one, Sample) else 0 for one in samples]
+    return sum(sizes), len(sizes), max(sizes, default=0)
 
 
 def _answer(future: asyncio.Future[Appended], outcome: Appended | BaseException) -> None:

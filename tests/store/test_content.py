@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
 from rankspace.store import content
-from rankspace.store.blobs import Region, parse_place
 from rankspace.store.entries import Rejected
 from tests.strategies import samples
 
@@ -31,18 +30,15 @@ def test_the_order_of_labels_changes_nothing(sample: Sample) -> None:
 @given(samples(), st.integers(0, 100))
 def test_unpacking_gives_back_what_was_packed(sample: Sample, inline_bytes_max: int) -> None:
     pile = content.Pile()
-    packed = content.pack(sample, inline_bytes_max, pile)
-    assert len(packed.payload) <= inline_bytes_max
-    written = b"before" + b"".join(pile.pieces)
-    rows = json.loads(packed.parts(Region("0" * 32, 6, pile.size)))
+    parts, payload = content.pack(sample, inline_bytes_max, pile)
+    assert len(payload) <= inline_bytes_max
+    written, rows = b"".join(pile.pieces), json.loads(parts)
 
-    def get(place: str) -> bytes:
-        _, start, length = parse_place(place)
+    def get(start: int, length: int) -> bytes:
         return written[start : start + length]
 
-    assert content.unpack(rows, packed.payload, get) == sample.parts
-    if not pile.pieces:
-        assert rows == json.loads(packed.parts())
+    assert content.unpack(rows, payload, get) == sample.parts
+    assert content.sizes(rows) == (len(payload), content.media_bytes(sample))
     hollow = content.outline(rows)
     assert [(part.modality, part.role) for part in hollow] == [
         (part.modality, part.role) for part in sample.parts
@@ -80,6 +76,6 @@ def test_without_what_was_sent_a_rejection_is_known_by_its_name_and_reason() -> 
 
 
 def test_a_payload_that_is_too_short_is_corrupt() -> None:
-    packed = content.pack(Sample("a", (Part("text", b"four"),)), 100, content.Pile())
+    parts, _ = content.pack(Sample("a", (Part("text", b"four"),)), 100, content.Pile())
     with pytest.raises(Corrupt):
-        content.unpack(json.loads(packed.parts()), b"fou", str.encode)
+        content.unpack(json.loads(parts), b"fou", lambda *_: b"")

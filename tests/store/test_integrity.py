@@ -35,7 +35,7 @@ def test_damage_is_named_set_aside_and_leaves_a_tombstone(store: Store) -> None:
     fill(store)
     before = store.log.get("s")
     with store._database.write() as connection:
-        connection.execute(text("UPDATE records SET event_time_us = 5 WHERE sample_id = 'id-2'"))
+        connection.execute(text("UPDATE runs SET told = replace(told, 'id-2', 'id-9')"))
     (path,) = segments(store.config.folder / "blobs")
     path.write_bytes(b"noise" * 20)
     found = list(store.integrity.check())
@@ -52,8 +52,8 @@ def test_damage_is_named_set_aside_and_leaves_a_tombstone(store: Store) -> None:
     assert after.kept_bytes == before.kept_bytes - 101
     assert path.exists()  # what was damaged is kept for whoever looks into it
     with store._database.read() as connection:
-        kept = connection.execute(text("SELECT sample_id, parts FROM quarantine ORDER BY 1")).all()
-    assert [row[0] for row in kept] == ["id-2", "large"]
+        kept = connection.execute(text("SELECT told FROM quarantine ORDER BY 1")).scalars().all()
+    assert ["id-9" in kept[0], "large" in kept[1]] == [True, True]
 
 
 def test_a_missing_blob_is_corrupt_and_names_its_offset(store: Store) -> None:
@@ -68,28 +68,28 @@ def test_a_missing_blob_is_corrupt_and_names_its_offset(store: Store) -> None:
 def test_a_lost_record_and_a_changed_hash_are_named(store: Store) -> None:
     fill(store)
     with store._database.write() as connection:
-        connection.execute(text("DELETE FROM records WHERE sample_id = 'id-3'"))
+        connection.execute(text("DELETE FROM runs WHERE told LIKE '%large%'"))
     found = list(store.integrity.check())
     assert Damage("s", -1, "it has 6 records of 7") in found
-    assert 3 in [damage.offset for damage in found]
-    store.integrity.set_aside("s", [3])
-    assert dict(store.log.records("s"))[3].sample_id == ""
+    assert 6 in [damage.offset for damage in found]
+    store.integrity.set_aside("s", [6])
+    assert dict(store.log.records("s"))[6].sample_id == ""
 
 
 def test_bytes_that_are_no_text_and_no_json_are_corrupt(sqlite: StoreConfig) -> None:
     with Store.open(sqlite) as store:
         fill(store)
     with closing(sqlite3.connect(sqlite.folder / "store.db")) as database, database:
-        database.execute("UPDATE records SET parts = '[{' WHERE sample_id = 'id-1'")
-        database.execute("UPDATE records SET sample_id = CAST(x'ff' AS TEXT) WHERE offset = 4")
+        database.execute("UPDATE runs SET told = '[{' WHERE first = 0")
+        database.execute("UPDATE runs SET told = CAST(x'ff' AS TEXT) WHERE first = 6")
     with Store.open(sqlite) as store:
-        reading = store.log.records("s")
-        assert next(reading)[0] == 0
-        with pytest.raises(Corrupt, match="offset 1"):
-            list(reading)
-        assert [damage.offset for damage in store.integrity.check()] == [1, 4]
-        store.integrity.set_aside("s", [1, 4])
+        with pytest.raises(Corrupt, match="offset 0"):
+            next(store.log.records("s"))
+        damaged = [*range(5), 6]
+        assert [damage.offset for damage in store.integrity.check()] == damaged
+        store.integrity.set_aside("s", damaged)
         assert len(list(store.log.records("s"))) == 7
+        assert list(store.integrity.check()) == []
 
 
 def test_a_damaged_page_is_found_by_the_check(sqlite: StoreConfig) -> None:

@@ -222,7 +222,8 @@ def test_a_deleted_stream_is_gone_and_its_blobs_go_with_the_sweep(config: StoreC
 
 def test_a_reader_of_a_stream_that_is_deleted_meanwhile_is_told(store: Store) -> None:
     store.log.create("s")
-    store.log.append("s", 0, texts(*range(7)))
+    for first in range(0, 9, 3):
+        store.log.append("s", first, texts(*range(first, first + 3)))
     reading = store.log.read("s")
     next(reading)
     store.log.delete("s")
@@ -235,7 +236,7 @@ def test_changed_bytes_are_noticed(sqlite: StoreConfig) -> None:
         store.log.create("s")
         store.log.append("s", 0, [text(1), text(2, 100)])
     with sqlite3.connect(sqlite.folder / "store.db") as database:
-        database.execute("UPDATE records SET payload = ? WHERE payload = ?", (b"9", b"1"))
+        database.execute("UPDATE runs SET payload = ? WHERE payload = ?", (b"9", b"1"))
     database.close()
     with Store.open(sqlite) as store:
         with pytest.raises(Corrupt, match="offset 0"):

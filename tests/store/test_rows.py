@@ -28,18 +28,19 @@ def test_every_row_is_inserted_and_every_row_that_is_named_is_changed(
 
 
 def test_rows_that_are_locked_are_told_as_they_are(store: Store) -> None:
-    columns = [streams.c[name] for name in ("digest", "name", "id", "bytes", "finalized")]
-    query = select(streams).order_by(streams.c.id)
+    names = ("digest", "name", "id", "bytes", "finalized")
+    keys, columns = ["big", "ended", "one"], [streams.c[name] for name in names]
     database = Database(store.config)
     try:
         with database.write() as connection:
-            assert locked(connection, query, columns) == []
+            assert locked(connection, streams, names, keys) == []
         for name in ("one", "ended", "big"):
             store.log.create(name)
         store.log.finalize("ended")
         with database.write() as connection:
             update_many(connection, streams, ("name", "bytes"), [("big", (1 << 62) + 1)])
-            told = {row[1]: row for row in locked(connection, query, columns)}
+            assert [row[1] for row in locked(connection, streams, names, ["big"])] == ["big"]
+            told = {row[1]: row for row in locked(connection, streams, names, keys)}
             plain = {row[1]: tuple(row) for row in connection.execute(select(*columns))}
             assert told == plain
     finally:

@@ -75,12 +75,11 @@ def held(intake: Intake, message: bytes, bounds: Bounds = SMALL) -> bool:
 def assert_equal(plain: Plain, samples: list[Sample], batch: Batch) -> None:
     """Field by field, and type by type."""
     assert plain.offset == batch.offset
-    assert plain.rows == batch.samples
-    for row, other in zip(plain.rows, batch.samples, strict=True):
+    assert plain.entries == batch.entries
+    for row, other in zip(plain.entries, batch.entries, strict=True):
         assert type(row) is type(other)
         assert [*map(type, row)] == [*map(type, other)]
     assert [*map(bytes, plain.pieces)] == batch.pieces
-    assert plain.packed == batch.packed
     assert plain.size == batch.size
     assert plain.samples() == samples
     assert plain.heads == [head(at, one.parts[0]) for at, one in enumerate(samples) if looked(one)]

@@ -17,7 +17,7 @@ from rankspace.media.probe import _YEAR_9999_US
 from rankspace.media.sample import Part, Sample
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire.ingestion import content_hash, write_batch
-from rankspace.wire.intake import APART_BYTES, SOURCES, Intake
+from rankspace.wire.intake import SOURCES, Intake
 from rankspace.wire.media import write_sample
 from tests.wire.ordinary import (
     LIMITS,
@@ -203,11 +203,12 @@ def test_batches_of_a_usual_size_are_told_by_many_threads_at_once() -> None:
     chance = random.Random(0)
     intake = Intake.load(*LARGE)
     assert intake is not None
-    sizes = [1, 100, 8 << 10, (8 << 10) + 1, 40_000, APART_BYTES]
+    sizes = [1, 100, 8 << 10, (8 << 10) + 1, 40_000, 1 << 20]
     parts = [Part("image", STARTS["png"] + chance.randbytes(size), "png") for size in sizes]
     parts += [Part("text", ("тест " * 200).encode()), Part("audio", STARTS["mp3"] + bytes(9000))]
     samples = [Sample(f"sample {at}", (part,), at) for at, part in enumerate(parts)]
-    batches = [samples[:1], samples[:5] * 8, samples, samples[6:] * 40]
+    batches = [samples[:1], samples[:5] * 8, samples, samples[6:] * 40, samples[2:3] * 140]
+    batches += [samples[6:7] * count for count in (256, 257, 600)]
     asked = [sent(write_batch(batch, 0)) for batch in batches] * 3
     with ThreadPoolExecutor(4) as threads:
         assert all(threads.map(lambda message: held(intake, message, LARGE), asked))
