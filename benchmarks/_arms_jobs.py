@@ -106,6 +106,7 @@ def built(job: Job, settings: Settings, corpus: Corpus) -> Arm:
 def work(job: Job, settings: Settings) -> None:
     """Do a run here and now, and write its result."""
     torch.set_num_threads(1)
+    settings.folder.mkdir(parents=True, exist_ok=True)
     path = settings.folder / f"{job.name}.json"
     told = path.with_suffix(".progress")
     corpus = Corpus.load(settings.stories, settings.held_out, settings.symbols)
@@ -155,7 +156,7 @@ def finish(jobs: Sequence[Job], settings: Settings, side_by_side: int) -> None:
     waiting = [job for job in jobs if found(job, settings) is None][::-1]
     if not waiting:
         return
-    settings.folder.mkdir(parents=True, exist_ok=True)
+    settings.folder.mkdir(parents=True, exist_ok=True)  # for their logs
     with _bars() as bars, _ending() as running:
         whole = bars.add_task("runs", total=len(waiting))
         tasks: dict[Job, TaskID] = {}

@@ -48,9 +48,14 @@ def _mixed(values: Hashes) -> Hashes:
 def runs(line: Hashes, length: int) -> Hashes:
     """The hash of every run of this many words."""
     found = line.copy()
-    for step in range(1, length):
-        found = found[: len(line) - step] * PRIME + line[step:]
+    for _ in range(1, length):
+        found = longer(found, line)
     return found
+
+
+def longer(found: Hashes, line: Hashes) -> Hashes:
+    """The hash of every run of one word more than these have, of the same line."""
+    return found[:-1] * PRIME + line[len(line) - len(found) + 1 :]
 
 
 class Judge:
@@ -68,14 +73,12 @@ class Judge:
 
     def copied(self, stories: Sequence[str]) -> int:
         """Words of the longest run that one of these stories shares with the training stories."""
-        lines = [self._words.read([story])[:-1] for story in stories]
-        length = 0
-        while True:
-            known = runs(self._train, length + 1)
-            longer = [runs(line, length + 1) for line in lines if len(line) > length]
-            if not any(np.isin(line, known).any() for line in longer):
-                return length
+        line, train = self._words.read(stories), self._train
+        ours, known, length = line, train, 0
+        while np.isin(ours, known).any():
             length += 1
+            ours, known = longer(ours, line), longer(known, train)
+        return length
 
     def _trigrams(self, story: str) -> Hashes:
         line = self._words.read([story])[:-1]
