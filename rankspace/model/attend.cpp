@@ -78,6 +78,7 @@ static void back(num t, num k, num far, const half* q, const half* key, const ha
     panels(q, k, false, k, t, true, queries); panels(dy, far, false, k, t, true, pulls);
     for (num i = 0; i < t; i += 32) {
         for (num j = 0; j <= i; j += 32) block(k / 32, dy + i * far, far, 32, values + j * k, dp + j, t, false, none);
+        if (i + 32 < t) for (num r = i + 32; r < i + 64; r++) { soon(dy + r * far, k); soon(y + r * far, k); soon(odds + r * t, i + 64); }
         slope_of(t, i + 32, k, far, dp, odds + i * t, dy + i * far, y + i * far, ds + i * t);
         write(i / 32 + 1, k, ds + i * t, t, 32, keys, size, dp + 32 * t, dq + i * k, k);
     }

@@ -2,8 +2,9 @@
 
 PyTorch reads and writes all activations for every operation of a formula, which on a CPU takes
 longer than the products between them. passes.cpp has each formula as one loop over rows that stay
-in the nearest cache, forward and backward. Where the processor has tiles (AMX), attend.cpp and
-products.cpp multiply too: attention head by head, and what is slow as a product of PyTorch's.
+in the nearest cache, forward and backward; heads.cpp has those of a head. Where the processor has
+tiles (AMX), attend.cpp, dense.cpp and products.cpp multiply too: attention head by head, gates
+beside their product, and what is slow as a product of PyTorch's.
 Without a compiler there is nothing, and everything works as PyTorch has it.
 
 They are compiled for this very processor (`rankspace.compiled`), and made again for another.
@@ -21,7 +22,10 @@ from rankspace.compiled import library
 
 SOURCES = tuple(
     Path(__file__).with_name(name)
-    for name in ("passes.cpp", "products.cpp", "attend.cpp", "numbers.h", "tiles.h")
+    for name in (
+        *("passes.cpp", "heads.cpp", "products.cpp", "dense.cpp", "attend.cpp"),
+        *("numbers.h", "tiles.h"),
+    )
 )
 
 FLAGS = (
@@ -30,6 +34,12 @@ FLAGS = (
     "-ffinite-math-only", "-shared", "-fPIC",
 )  # fmt: skip
 """Sums may be taken in another order, which lets loops use the whole width of the processor."""
+
+TILE = 32
+"""Rows and columns of a block; attention and gates on tiles need whole ones."""
+
+DEEP_MAX = 512
+"""Longest sums of our own products with a weight; PyTorch's are faster beyond."""
 
 Argument = Tensor | int | float | None
 
@@ -86,3 +96,40 @@ def weigh(found: Passes, dy: Tensor, x: Tensor) -> Tensor:
     out = dy.new_empty(dy.shape[1], x.shape[1], dtype=torch.float32)
     found.run("weigh", *out.shape, len(x), dy, x, out)
     return out
+
+
+def times(found: Passes, x: Tensor, weight: Tensor) -> Tensor:
+    """The product [N, M] of bfloat16 [N, K] and a weight [K, M], which may lie turned."""
+    if not found.tiles or x.shape[1] > DEEP_MAX:
+        return x @ weight
+    turned = not weight.is_contiguous()
+    out = x.new_empty(len(x), weight.shape[1])
+    found.run("times", *out.shape, x.shape[1], x, weight.T if turned else weight, int(turned), out)
+    return out
+
+
+def gate(found: Passes, x: Tensor, inner: Tensor, beta: Tensor) -> tuple[Tensor, Tensor]:
+    """Gates beside values [N, 2 F] = x inner^T, and what passes them [N, F]."""
+    (count, width), hidden = x.shape, len(beta)
+    if not _gated(found, hidden, width):
+        gates, act = times(found, x, inner.T), x.new_empty(count, hidden)
+        found.run("gate", count, hidden, gates, beta, act)
+        return gates, act
+    gates, act = x.new_empty(count, 2 * hidden), x.new_empty(count, hidden)
+    found.run("times_gate", count, hidden, width, x, inner, beta, gates, act)
+    return gates, act
+
+
+def gate_back(
+    found: Passes, dy: Tensor, down: Tensor, beta: Tensor, into: tuple[Tensor, Tensor]
+) -> None:
+    """From the gradient of act down^T to that of gates, in their place, and of beta, added."""
+    (count, width), hidden, (gates, dbeta) = dy.shape, len(beta), into
+    if _gated(found, hidden, width):
+        found.run("times_gate_back", count, hidden, width, dy, down, beta, gates, dbeta)
+    else:
+        found.run("gate_back", count, hidden, gates, beta, times(found, dy, down), gates, dbeta)
+
+
+def _gated(found: Passes, hidden: int, width: int) -> bool:
+    return found.tiles and hidden % TILE == 0 and width <= DEEP_MAX

@@ -52,6 +52,28 @@ static inline __m512 sigmoid16(__m512 x) {
     return _mm512_mul_ps(r, _mm512_fnmadd_ps(d, r, _mm512_set1_ps(2.0f)));
 }
 
+// Past the caches, for what is too much to be found there when it is asked for: no line is read to be written
+static inline bool lined(const void* at) { return (uintptr_t)at % 64 == 0; }
+static inline void send(half* to, __m512i x) { _mm512_stream_si512((__m512i*)to, x); }
+static inline void send(float* to, __m512 x) { _mm512_stream_ps(to, x); }
+#ifdef __AVX512BF16__
+static inline __m512i narrowed(__m512 one, __m512 two) { return (__m512i)_mm512_cvtne2ps_pbh(two, one); }
+#else
+static inline __m512i narrowed(__m512 one, __m512 two) {
+    alignas(64) half both[32];
+    store16(both, one); store16(both + 16, two);
+    return _mm512_load_si512(both);
+}
+#endif
+static inline void send(num n, const float* x, float* to) {
+    if (n % 16 || !lined(to)) { memcpy(to, x, 4 * n); return; }
+    for (num j = 0; j < n; j += 16) send(to + j, _mm512_loadu_ps(x + j));
+}
+static inline void send(num n, const float* x, half* to) {
+    if (n % 32 || !lined(to)) { for (num j = 0; j < n; j++) to[j] = down(x[j]); return; }
+    for (num j = 0; j < n; j += 32) send(to + j, narrowed(_mm512_loadu_ps(x + j), _mm512_loadu_ps(x + j + 16)));
+}
+
 // x = l + scale bias, and the largest of it
 template <typename T>
 static inline float largest(num n, const half* l, const T* bias, float scale, float* x) {

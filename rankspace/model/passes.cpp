@@ -25,30 +25,33 @@ extern "C" {
 void add_norm(num n, num d, const float* x, const half* add, num seed, float drop, float* out, const float* w,
               half* h, const float* voice, float* said, num first, float* stat) {
     const Thin thin(seed, drop);
+    alignas(64) float o[8192], y[8192];
     for (num i = 0; i < n; i++) {
-        const float* a = x + i * d; float* o = out + i * d; half* hh = h + i * d; const half* b = add + i * d;
+        const float* a = x + i * d; const half* b = add + i * d;
         float sum = 0, sq = 0;
         if (!add) for (num j = 0; j < d; j++) { float v = a[j]; o[j] = v; sum += v; }
         else if (!thin.limit) for (num j = 0; j < d; j++) { float v = a[j] + up(b[j]); o[j] = v; sum += v; }
         else for (num j = 0; j < d; j++) { float v = a[j] + thin(up(b[j]), i * d + j); o[j] = v; sum += v; }
+        send(d, o, out + i * d);
         float mean = sum / d;
         for (num j = 0; j < d; j++) { float v = o[j] - mean; sq += v * v; }
         float r = 1.0f / sqrtf(sq / d + 1e-5f);
         stat[2 * i] = mean; stat[2 * i + 1] = r;
-        if (w) for (num j = 0; j < d; j++) hh[j] = down((o[j] - mean) * r * w[j]);
+        if (w) { for (num j = 0; j < d; j++) y[j] = (o[j] - mean) * r * w[j]; send(d, y, h + i * d); }
         if (voice) {
             float* s = said + i * d;
-            if (first) for (num j = 0; j < d; j++) s[j] = (o[j] - mean) * r * voice[j];
+            if (first) { for (num j = 0; j < d; j++) y[j] = (o[j] - mean) * r * voice[j]; send(d, y, s); }
             else for (num j = 0; j < d; j++) s[j] += (o[j] - mean) * r * voice[j];
         }
     }
+    _mm_sfence();
 }
 
 // dx += d xhat / dx (w dh + voice dsaid);  dw, dvoice are added to;  small = thinned dx
 void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, const float* voice, const float* x,
                const float* stat, float* dx, num first, num seed, float drop, half* small, float* dw, float* dvoice) {
     const Thin thin(seed, drop);
-    float g[8192], y[8192];
+    alignas(64) float g[8192], y[8192];
     for (num i = 0; i < n; i++) {
         float mean = stat[2 * i], r = stat[2 * i + 1], one = 0, two = 0;
         const float* a = x + i * d;
@@ -57,60 +60,14 @@ void norm_back(num n, num d, const half* dh, const float* w, const half* dsaid, 
         if (dsaid) { const half* b = dsaid + i * d; for (num j = 0; j < d; j++) { float v = up(b[j]); dvoice[j] += v * y[j]; g[j] += v * voice[j]; } }
         for (num j = 0; j < d; j++) { one += g[j]; two += g[j] * y[j]; }
         one /= d; two /= d;
-        float* o = dx + i * d; half* s = small + i * d;
-        if (first) for (num j = 0; j < d; j++) o[j] = r * (g[j] - one - y[j] * two);
-        else for (num j = 0; j < d; j++) o[j] += r * (g[j] - one - y[j] * two);
-        if (!thin.limit) for (num j = 0; j < d; j++) s[j] = down(o[j]);
-        else for (num j = 0; j < d; j++) s[j] = down(thin(o[j], i * d + j));
+        float* o = dx + i * d;
+        if (first) for (num j = 0; j < d; j++) g[j] = r * (g[j] - one - y[j] * two);
+        else for (num j = 0; j < d; j++) g[j] = o[j] + r * (g[j] - one - y[j] * two);
+        send(d, g, o);
+        if (thin.limit) for (num j = 0; j < d; j++) g[j] = thin(g[j], i * d + j);
+        send(d, g, small + i * d);
     }
-}
-
-static inline void turn(num p, num k, const float* c, const float* s, float sign, const float* x, float* y) {
-    for (num j = 0; j < p; j++) { y[j] = x[j] * c[j] - sign * x[j + p] * s[j]; y[j + p] = sign * x[j] * s[j] + x[j + p] * c[j]; }
-    for (num j = 2 * p; j < k; j++) y[j] = x[j];
-}
-
-// whole [B T 3 H K] -> q, k, v [B H T K]; q and k normed and turned, q scaled
-void heads(num b, num t, num h, num k, num p, const half* whole, const float* cs, const float* sn,
-           const float* scale, half* q, half* key, half* v, float* r) {
-    float x[1024], y[1024];
-    for (num i = 0; i < b * t; i++) for (num which = 0; which < 3; which++) for (num a = 0; a < h; a++) {
-        const half* in = whole + (i * 3 + which) * h * k + a * k;
-        num at = (((i / t) * h + a) * t + i % t) * k;
-        if (which == 2) { memcpy(v + at, in, 2 * k); continue; }
-        float sum = 0, sq = 0;
-        for (num j = 0; j < k; j++) { x[j] = up(in[j]); sum += x[j]; }
-        float mean = sum / k;
-        for (num j = 0; j < k; j++) { x[j] -= mean; sq += x[j] * x[j]; }
-        float inv = 1.0f / sqrtf(sq / k + 1e-5f);
-        r[(i * 2 + which) * h + a] = inv;
-        if (!which) inv *= scale[a];
-        for (num j = 0; j < k; j++) x[j] *= inv;
-        turn(p, k, cs + i * p, sn + i * p, 1.0f, x, y);
-        half* out = (which ? key : q) + at;
-        for (num j = 0; j < k; j++) out[j] = down(y[j]);
-    }
-}
-
-void heads_back(num b, num t, num h, num k, num p, const half* gq, const half* gk, const half* gv,
-                const half* q, const half* key, const float* r, const float* cs, const float* sn,
-                const float* scale, half* whole, float* dscale) {
-    float g[1024], x[1024], y[1024];
-    for (num i = 0; i < b * t; i++) for (num which = 0; which < 3; which++) for (num a = 0; a < h; a++) {
-        half* out = whole + (i * 3 + which) * h * k + a * k;
-        num at = (((i / t) * h + a) * t + i % t) * k;
-        if (which == 2) { memcpy(out, gv + at, 2 * k); continue; }
-        const half* gg = (which ? gk : gq) + at; const half* yy = (which ? key : q) + at;
-        float inv = r[(i * 2 + which) * h + a], dot = 0, sum = 0, z = which ? 1.0f : scale[a];
-        for (num j = 0; j < k; j++) { g[j] = up(gg[j]); y[j] = up(yy[j]); dot += g[j] * y[j]; }
-        if (!which) dscale[a] += dot / z;
-        float back = dot / (k * z * z);  // of the normed vector, before it is scaled
-        for (num j = 0; j < k; j++) g[j] = z * (g[j] - y[j] * back);
-        turn(p, k, cs + i * p, sn + i * p, -1.0f, g, x);
-        for (num j = 0; j < k; j++) sum += x[j];
-        sum /= k;
-        for (num j = 0; j < k; j++) out[j] = down(inv * (x[j] - sum));
-    }
+    _mm_sfence();
 }
 
 // scores [B H T T] -> odds, in place; nothing is seen that came later

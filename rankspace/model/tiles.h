@@ -27,7 +27,6 @@ static inline num least(num a, num b) { return a < b ? a : b; }
 static inline num up32(num x) { return (x + 31) / 32 * 32; }
 static inline __mmask16 first16(num have) { return have >= 16 ? 0xffff : have <= 0 ? 0 : (1u << have) - 1; }
 static inline __mmask32 first32(num have) { return have >= 32 ? 0xffffffff : have <= 0 ? 0 : (1u << have) - 1; }
-static inline __m512i narrowed(__m512 one, __m512 two) { return (__m512i)_mm512_cvtne2ps_pbh(two, one); }
 
 static inline void open_tiles() {
     struct { uint8_t palette, start, none[14]; uint16_t bytes[16]; uint8_t rows[16]; } told = {};
@@ -105,10 +104,18 @@ static inline void panels(const half* x, num ld, bool lies, num count, num deep,
         across(x + k * ld + j, ld, count - j, least(32, deep - k), pairs, to + j / 32 * size + 32 * k);
 }
 
+// A row that is looked at next, on its way into the second cache
+static inline void soon(const half* x, num count) {
+    for (num j = 0; j < count; j += 32) _mm_prefetch(x + j, _MM_HINT_T1);
+}
+
 static inline void put32(float* to, __mmask32 m, __m512 one, __m512 two) {
+    if (m == 0xffffffff && lined(to)) { send(to, one); send(to + 16, two); return; }  // a gradient: not read soon
     _mm512_mask_storeu_ps(to, (__mmask16)m, one); _mm512_mask_storeu_ps(to + 16, (__mmask16)(m >> 16), two);
 }
-static inline void put32(half* to, __mmask32 m, __m512 one, __m512 two) { _mm512_mask_storeu_epi16(to, m, narrowed(one, two)); }
+static inline void put32(half* to, __mmask32 m, __m512 one, __m512 two) {
+    if (m == 0xffffffff) _mm512_storeu_si512(to, narrowed(one, two)); else _mm512_mask_storeu_epi16(to, m, narrowed(one, two));
+}
 
 // A block of sums on its way out, row by row while the next one is summed: to = scale sum + keep old
 template <typename C>
@@ -143,15 +150,15 @@ struct Late {
     }
 };
 
-// sum (+)= a b over 32 k a step; a's rows `ld` apart, `step` between its tiles; b packed
-template <typename C>
-static inline void block(num steps, const half* a, num ld, num step, const half* b, float* sum, num wide, bool more, Late<C>& late) {
+// sum (+)= a b over 32 k a step; a's rows `ld` apart, `step` between its tiles; b packed, and passes the nearest cache by
+template <typename L>
+static inline void block(num steps, const half* a, num ld, num step, const half* b, float* sum, num wide, bool more, L& late) {
     const half* low = a + 16 * ld; const num each = late.to ? (31 + steps) / steps : 0, stride = 2 * ld, across = 4 * wide;
     float* under = sum + 16 * wide;
     if (more) { _tile_loadd(0, sum, across); _tile_loadd(1, sum + 16, across); _tile_loadd(2, under, across); _tile_loadd(3, under + 16, across); }
     else { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); }
     for (num s = 0; s < steps; s++, a += step, low += step, b += 1024) {
-        _tile_loadd(4, a, stride); _tile_loadd(6, b, 64); _tile_loadd(7, b + 512, 64); _tile_loadd(5, low, stride);
+        _tile_loadd(4, a, stride); _tile_stream_loadd(6, b, 64); _tile_stream_loadd(7, b + 512, 64); _tile_loadd(5, low, stride);
         _tile_dpbf16ps(0, 4, 6); _tile_dpbf16ps(1, 4, 7); _tile_dpbf16ps(2, 5, 6); _tile_dpbf16ps(3, 5, 7);
         if (each) late.some(late.done + each);
     }

@@ -26,7 +26,7 @@ from torch.autograd.function import once_differentiable
 
 from rankspace.model.config import NetworkConfig
 from rankspace.model.feedforward import FeedForward
-from rankspace.model.native import Passes, passes, weigh
+from rankspace.model.native import TILE, Passes, gate, gate_back, passes, times, weigh
 from rankspace.model.network import Inputs, Network
 from rankspace.model.positions import table
 
@@ -37,9 +37,6 @@ ROW_MAX = 8192
 """Longest row that a pass holds."""
 
 HEAD_MAX = 1024
-
-TILE = 32
-"""What time and a head's width must be a multiple of for attention on tiles."""
 
 NEEDS: dict[str, Any] = {
     "rotary": True, "gated": True, "query_key_norm": True, "prior": True,
@@ -221,18 +218,17 @@ def _forward(
         int(layer == 1), stat1,
     )  # fmt: skip
     mixed = torch.empty_like(seen)
-    looked, odds = _attend(setting, seen @ qkv.T, scale, mixed)
+    looked, odds = _attend(setting, times(setting.passes, seen, qkv.T), scale, mixed)
     middle, thought = torch.empty_like(x), torch.empty_like(seen)
+    looked_at = times(setting.passes, mixed, out.T)
     run(
-        "add_norm", count, width, state, mixed @ out.T, after_attention, drop, middle, norm2,
-        thought, None, None, 0, stat2,
+        "add_norm", count, width, state, looked_at, after_attention, drop, middle, norm2, thought,
+        None, None, 0, stat2,
     )  # fmt: skip
-    gates = thought @ inner.T
-    act = gates.new_empty(count, down.shape[1])
-    run("gate", count, down.shape[1], gates, beta, act)
+    gates, act = gate(setting.passes, thought, inner, beta)
     cast = Weights(norm1, scale, qkv, out, norm2, inner, beta, down)
     kept = Kept(cast, state, seen, stat1, looked, odds, mixed, middle, thought, stat2, gates, act)
-    return kept, act @ down.T
+    return kept, times(setting.passes, act, down.T)
 
 
 def _attend(
@@ -259,18 +255,20 @@ def _backward(setting: Setting, kept: Kept, dx: Tensor, small: Tensor, before: B
     run, weights, (count, width) = setting.passes.run, kept.weights, dx.shape
     heard, voice, dvoice, layer = before
     drop, after_thought, after_attention = setting.drop, *setting.chance(layer)
-    ddown, dact = weigh(setting.passes, small, kept.act), small @ weights.down
+    ddown = weigh(setting.passes, small, kept.act)
     dgates, dbeta = kept.inner, torch.zeros_like(weights.beta)  # in the place of the gates
-    run("gate_back", *dact.shape, kept.inner, weights.beta, dact, dgates, dbeta)
-    dinner, dthought = weigh(setting.passes, dgates, kept.thought), dgates @ weights.inner
+    gate_back(setting.passes, small, weights.down, weights.beta, (dgates, dbeta))
+    dinner = weigh(setting.passes, dgates, kept.thought)
+    dthought = times(setting.passes, dgates, weights.inner)
     dnorm2 = torch.zeros_like(weights.norm2)
     run(
         "norm_back", count, width, dthought, weights.norm2, None, None, kept.middle, kept.stat2, dx,
         0, after_attention, drop, small, dnorm2, None,
     )  # fmt: skip
     dout, dscale = weigh(setting.passes, small, kept.mixed), torch.zeros_like(weights.scale)
-    dwhole = _attention_back(setting, kept, small @ weights.out, dscale)
-    dqkv, dseen = weigh(setting.passes, dwhole, kept.seen), dwhole @ weights.qkv
+    dwhole = _attention_back(setting, kept, times(setting.passes, small, weights.out), dscale)
+    dqkv = weigh(setting.passes, dwhole, kept.seen)
+    dseen = times(setting.passes, dwhole, weights.qkv)
     dnorm1 = torch.zeros_like(weights.norm1)
     run(
         "norm_back", count, width, dseen, weights.norm1, heard, voice, kept.x, kept.stat1, dx, 0,
