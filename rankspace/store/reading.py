@@ -86,7 +86,7 @@ class Reading:
                 yield from self._records(head, [offset], media)
             return
         for one, offset in zip(found, offsets, strict=False):
-            if one.offset != offset:
+            if one.offset != offset or (offset < head.first_kept and one.reason is None):
                 raise _damaged(head.name, offset)
             yield one
         if len(found) < len(offsets):

@@ -7,6 +7,7 @@ and all of its offsets are damaged then; what is known of a run without its samp
 import json
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, select
@@ -71,13 +72,15 @@ def records(
     query = select(*(runs.columns if media else _OUTLINE)).where(*overlapping(stream, first, last))
     found = {one.offset: one for one in _tombstones(connection, stream, first, last)}
     if len(found) == last - first + 1:  # nobody looks into what was set aside
+        for offset, each in _underneath(connection, stream, first, last):
+            _agree(found[offset], each)
         return [found[offset] for offset in sorted(found)]
     seen = 0
     for row in connection.execute(query.order_by(runs.c.first)):
         for one in _samples(row, row.payload if media else b""):
             if first <= one.offset <= last:
                 seen += 1
-                found.setdefault(one.offset, one)
+                _agree(found.setdefault(one.offset, one), one.hash)
     if seen > last - first + 1:
         raise ValueError("runs lie over each other")
     return [found[offset] for offset in sorted(found)]
@@ -118,6 +121,26 @@ def _tombstones(connection: Connection, stream: int, first: int, last: int) -> I
     where = tombstones.c.stream_id == stream, tombstones.c.offset.between(first, last)
     for row in connection.execute(select(tombstones).where(*where)):
         yield Record(row.offset, row.hash, row.sample_id, row.reason, row.message)
+
+
+def _underneath(
+    connection: Connection, stream: int, first: int, last: int
+) -> Iterator[tuple[int, bytes]]:
+    """The hashes of samples at these offsets, as far as they can be read."""
+    query = select(runs.c.first, runs.c.last, runs.c.hashes)
+    for row in connection.execute(query.where(*overlapping(stream, first, last))):
+        found: list[bytes] = []
+        with suppress(Corrupt, *DAMAGE):
+            found = _split(row)
+        for offset, each in enumerate(found, row.first):
+            if first <= offset <= last:
+                yield offset, each
+
+
+def _agree(one: Record, found: bytes) -> None:
+    """Refuse a tombstone that is not that of the sample in its place: it has moved."""
+    if one.hash != found:
+        raise ValueError("a tombstone is not that of the sample in its place")
 
 
 def _split(row: Any) -> list[bytes]:

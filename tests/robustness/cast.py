@@ -80,7 +80,7 @@ class Cast:
         return random.Random(f"{self.seed} {name}")
 
     def _twin(self, name: str, stream: str, durabilities: Sequence[int] = (0,)) -> Work:
-        cut = clients.twin(stream, self._chance(name), honest=stream == "loose")
+        cut = clients.twin(stream, self._chance(name), honest=stream in ("loose", *RETAINED))
         chance = self._chance(f"{name} calls")
         return clients.write(self.make(name), stream, cut, chance, durabilities)
 

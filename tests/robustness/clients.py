@@ -35,7 +35,8 @@ Cutting = tuple[int | None, list[str]]
 def twin(stream: str, chance: Chance, honest: bool = False) -> Callable[[int], Cutting]:
     """Cuts batches of what every twin writes, mostly where it has come to.
 
-    An honest one never sends other content: where a stream may lose its end, it could be taken.
+    An honest one never sends other content: where a stream may lose its end, or has not come as
+    far as this twin has sent, it would be taken.
     """
 
     def cut(at: int) -> Cutting:

@@ -2,16 +2,19 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from rankspace.errors import Corrupt
 from rankspace.media.sample import Part, Sample
 from rankspace.store import records, runs
 from rankspace.store.content import media_bytes
 from rankspace.store.drafts import Draft
 from rankspace.store.entries import Rejected, Retention
 from rankspace.store.schema import runs as table
+from rankspace.store.schema import tombstones
 from rankspace.store.store import Store
 from tests.strategies import samples
 
@@ -88,6 +91,18 @@ def test_a_run_goes_with_the_last_of_its_samples(store: Store) -> None:
     assert store.log.append("s", 0, [text(number) for number in range(8)]).duplicate
     assert list(store.integrity.check()) == []
     assert digest != store.log.get("s").digest
+
+
+def test_a_tombstone_that_has_moved_is_noticed_at_both_places(store: Store) -> None:
+    store.log.create("s", retention=Retention(bytes=3))
+    store.log.append("s", 0, [text(number) for number in range(5)])
+    assert store.log.expire() == 2
+    with store._database.write() as connection:
+        moved = tombstones.update().where(tombstones.c.offset == 1)
+        connection.execute(moved.values(offset=3))
+    assert [damage.offset for damage in store.integrity.check() if damage.offset >= 0] == [1, 3]
+    with pytest.raises(Corrupt, match="offset 1"):
+        list(store.log.records("s"))
 
 
 def test_one_that_is_set_aside_harms_no_other_of_its_run(store: Store) -> None:
