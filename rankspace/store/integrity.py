@@ -125,10 +125,12 @@ class Integrity:
 
 def _move(connection: Connection, head: Row[Any], offset: int, problem: str) -> None:
     now = now_us()
-    known = briefs(connection, head.id, offset, offset)
-    one = known[0] if known else Brief(offset, now, bytes(32), "", 0, False)  # its run is lost
+    where = _at(tombstones, head, offset)
+    before = connection.scalar(select(tombstones.c.hash).where(*where))
+    connection.execute(delete(tombstones).where(*where))  # what it hid counts, if anything
+    lost = Brief(offset, now, before or bytes(32), "", 0, False)
+    one = next(iter(briefs(connection, head.id, offset, offset)), lost)
     buried = head.id, offset, one.created_us, one.hash, "", QUARANTINED, problem
-    connection.execute(delete(tombstones).where(*_at(tombstones, head, offset)))
     insert_many(connection, tombstones, [buried])
     kept = select(runs.c.first).where(*overlapping(head.id, offset, offset)).order_by(runs.c.first)
     first = connection.scalar(kept.limit(1))
@@ -143,8 +145,9 @@ def _move(connection: Connection, head: Row[Any], offset: int, problem: str) -> 
         ]
         copied = dict(zip(_AS_FOUND, found, strict=True))
         connection.execute(update(quarantine).where(*_at(quarantine, head, offset)).values(copied))
-    changed = update(streams).where(streams.c.id == head.id)
-    connection.execute(changed.values(kept_bytes=head.kept_bytes - one.size))
+    counted = offset >= head.first_kept and one.hash != before
+    left = head.kept_bytes - (one.size if counted else 0)
+    connection.execute(update(streams).where(streams.c.id == head.id).values(kept_bytes=left))
 
 
 _AS_FOUND = ("hashes", "told", "payload")

@@ -19,7 +19,7 @@ SHA-256 is OpenSSL's, as Python's `hashlib` has loaded it.
 import ctypes
 import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,18 +91,16 @@ class Plain(Laid):
     table: NDArray[np.int64]
     """[samples, 3]: event time, where its data begin in the message, and their length."""
 
-    def sample(self, at: int) -> Sample:
-        """One of the samples."""
-        return self.samples()[at]
-
-    def samples(self) -> list[Sample]:
-        """All of them."""
+    def samples(self, places: Collection[int] | None = None) -> list[Sample]:
+        """Those at these places, in their order; None: all of them."""
         lines = [
             line for run in self.entries if isinstance(run, Run) for line in json.loads(run.told)
         ]
         found = []
-        for (sample_id, time_us, _, parts), row in zip(lines, self.table.tolist(), strict=True):
-            _, start, size = row
+        for at, (line, row) in enumerate(zip(lines, self.table.tolist(), strict=True)):
+            if places is not None and at not in places:
+                continue
+            (sample_id, time_us, _, parts), (_, start, size) = line, row
             parts[0]["data"] = size
             data = self.message[start : start + size]
             found.append(Sample(sample_id, unpack(parts, data, _nowhere), time_us))

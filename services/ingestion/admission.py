@@ -122,7 +122,8 @@ async def glanced(plain: Plain, sandbox: Sandbox, tenant: str) -> Admitted | Non
             for head in plain.heads
         ]
         untold = await sandbox.untold(glimpses, tenant)
-        doubtful = [plain.sample(plain.heads[at].place) for at in untold]
+        places = {plain.heads[at].place for at in untold}
+        doubtful = plain.samples(places) if places else []
         if doubtful and any(await sandbox.checked(doubtful, tenant)):
             return None
     return Admitted([], {}, plain)

@@ -103,6 +103,10 @@ def test_a_tombstone_that_has_moved_is_noticed_at_both_places(store: Store) -> N
     assert [damage.offset for damage in store.integrity.check() if damage.offset >= 0] == [1, 3]
     with pytest.raises(Corrupt, match="offset 1"):
         list(store.log.records("s"))
+    store.integrity.set_aside("s", [1, 3])
+    assert list(store.integrity.check()) == []
+    assert [offset for offset, _ in store.log.read("s")] == [2, 4]
+    assert store.log.get("s").kept_bytes == 2
 
 
 def test_one_that_is_set_aside_harms_no_other_of_its_run(store: Store) -> None:

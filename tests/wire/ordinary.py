@@ -82,6 +82,7 @@ def assert_equal(plain: Plain, samples: list[Sample], batch: Batch) -> None:
     assert [*map(bytes, plain.pieces)] == batch.pieces
     assert plain.size == batch.size
     assert plain.samples() == samples
+    assert plain.samples({len(samples) - 1}) == samples[-1:]
     assert plain.heads == [head(at, one.parts[0]) for at, one in enumerate(samples) if looked(one)]
 
 
