@@ -19,8 +19,25 @@ Head = tuple[str, int | None, int, Durability]
 acknowledgement is to promise."""
 
 
+class _Entries:
+    """What is known of samples by their rows."""
+
+    __slots__ = ()
+    entries: Sequence[Entry]
+
+    @property
+    def offsets(self) -> int:
+        """How many it takes."""
+        return sum(entry.offsets for entry in self.entries)
+
+    @property
+    def size(self) -> int:
+        """Media bytes."""
+        return sum(entry.size for entry in self.entries)
+
+
 @dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(_Entries):
     """What somebody wants appended, ready to become rows once its large media are written."""
 
     stream: str
@@ -34,38 +51,18 @@ class Batch:
     pieces: Sequence[bytes | memoryview] = ()
     """Large media that are not written yet, one after the other."""
 
-    @property
-    def offsets(self) -> int:
-        """How many it takes."""
-        return sum(entry.offsets for entry in self.entries)
-
-    @property
-    def size(self) -> int:
-        """Media bytes."""
-        return sum(entry.size for entry in self.entries)
-
     def written(self, region: Region) -> "Batch":
         """The same, now that its pieces are in this region."""
         return replace(self, region=region, pieces=())
 
 
 @dataclass(slots=True)
-class Laid:
+class Laid(_Entries):
     """Samples that are hashed and laid out: all of a batch but where it is to go."""
 
     entries: Sequence[Entry]
     pieces: Sequence[bytes | memoryview]
     """Large media, one after the other."""
-
-    @property
-    def offsets(self) -> int:
-        """How many it takes."""
-        return sum(entry.offsets for entry in self.entries)
-
-    @property
-    def size(self) -> int:
-        """Media bytes."""
-        return sum(entry.size for entry in self.entries)
 
     def batch(self, head: Head) -> Batch:
         """To be appended there."""
