@@ -1,6 +1,6 @@
 """Samples as bytes: the hash that tells a retry from other content, and the form a row keeps.
 
-The content hash is SHA-256 over this layout; integers are little-endian, `text` is u32 length +
+The content hash is BLAKE3 over this layout; integers are little-endian, `text` is u32 length +
 UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then its items:
 
     sample    "rankspace.sample.1" text(sample_id) i64(event_time_us)
@@ -19,7 +19,6 @@ number, its length, and lies in the payload after the pieces before it, or a pai
 in the region of its batch and its length.
 """
 
-import hashlib
 import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,13 +28,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from rankspace import hashing
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
 from rankspace.store.entries import Rejected
 
 Place = int | list[int]
 
-_SMALL = 4096  # bytes that are cheaper to copy than to hash by themselves
 _COUNT = struct.Struct("<I")
 _HEAD = struct.Struct("<qI")
 _MEDIA = struct.Struct("<IIQ")
@@ -49,9 +48,9 @@ def digest(sample: Sample | Rejected) -> bytes:
     if isinstance(sample, Rejected):
         if sample.content is None:
             layout = b"rankspace.rejected.1" + _text(sample.sample_id) + _text(sample.reason)
-            return hashlib.sha256(layout).digest()
+            return hashing.digest(layout)
         sample = sample.content
-    return _hash(_layout(sample))
+    return hashing.digest(*_layout(sample))
 
 
 def chain(before: bytes, contents: bytes) -> bytes:
@@ -59,10 +58,7 @@ def chain(before: bytes, contents: bytes) -> bytes:
 
     That of an empty stream is 32 zero bytes.
     """
-    sha256 = hashlib.sha256
-    for at in range(0, len(contents), 32):
-        before = sha256(before + contents[at : at + 32]).digest()
-    return before
+    return hashing.chain(before, contents)
 
 
 def media_bytes(sample: Sample) -> int:
@@ -221,20 +217,3 @@ def _layout(sample: Sample) -> list[bytes]:
         if timed:
             layout.append(_START.pack(part.start_us))
     return layout
-
-
-def _hash(layout: Sequence[bytes]) -> bytes:
-    """SHA-256 of all pieces; small ones are joined first, for a call costs more than its bytes."""
-    if sum(map(len, layout)) < _SMALL:
-        return hashlib.sha256(b"".join(layout)).digest()
-    hasher = hashlib.sha256()
-    small: list[bytes] = []
-    for piece in layout:
-        if len(piece) < _SMALL:
-            small.append(piece)
-        else:
-            hasher.update(b"".join(small))
-            small.clear()
-            hasher.update(piece)
-    hasher.update(b"".join(small))
-    return hasher.digest()

@@ -132,7 +132,7 @@ class Stream:
     """Newest writer; older ones are fenced."""
 
     digest: str
-    """Hex SHA-256 chained over the content hashes of all offsets: equal digests, equal streams."""
+    """Hex BLAKE3 chained over the content hashes of all offsets: equal digests, equal streams."""
 
     retention: Retention = FOR_EVER
     """How long samples are kept."""

@@ -22,6 +22,7 @@ from typing import Any
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from rankspace import hashing
 from rankspace.errors import AlreadyExists, InvalidInput
 from rankspace.media.sample import Sample
 from rankspace.store.append import fence, stream_row
@@ -52,6 +53,7 @@ class Log(Appends):
 
     def __init__(self, database: Database, blobs: Blobs, config: StoreConfig) -> None:
         super().__init__(database, blobs, config.inline_bytes_max)
+        hashing.native()  # now, not while somebody waits for a stream
         self._config = config
         self._reading = Reading(database, blobs, config.page_rows)
 

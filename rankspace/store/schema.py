@@ -26,7 +26,7 @@ from sqlalchemy import (
     Text,
 )
 
-VERSION = "5"
+VERSION = "6"
 """Written into every store; a store of another version is refused."""
 
 metadata = MetaData()

@@ -144,7 +144,7 @@ class Stream(_message.Message):
     writer_epoch: _builtins.int
     """The highest writer epoch seen; see AppendSetup.writer_epoch."""
     digest: _builtins.str
-    """SHA-256 chained over all its samples, in lower-case hexadecimal: equal digests, equal streams."""
+    """BLAKE3 chained over all its samples, in lower-case hexadecimal: equal digests, equal streams."""
     first_kept: _builtins.int
     """Every sample before this offset has expired."""
     kept_bytes: _builtins.int

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <cstring>
 
+#include "../blake3.h"
+
 extern "C" int utf8_fast(const uint8_t* at, int64_t size);
 
 typedef int64_t num;
@@ -25,6 +27,8 @@ static const num INT32_MOST = 0x7fffffff;
 static const num YEAR_9999_US = 253402300800000000;
 static const num DIGEST = 32;
 static const num CHUNK = 2048;  // bytes that are hashed while the next come from memory
+static const num AROUND = 144;        // bytes of a layout beside the id and the data
+static const num HEADS_ROOM = 16384;  // of layouts that are hashed at once; an id takes at most the rest
 
 // OpenSSL's SHA-256; its context takes 112 bytes.
 typedef int (*Init)(void*);
@@ -164,6 +168,7 @@ struct Reader {
     bool named(const Row& row) const {
         const uint8_t *id = message + row.id_start, *role = message + row.role_start;
         if (row.id_size < 1 || row.id_size > bounds.id_chars || row.role_size > ROLE_CHARS_MAX) return false;
+        if (row.id_size > HEADS_ROOM - AROUND) return false;
         if (id[0] == ' ' || id[row.id_size - 1] == ' ') return false;
         for (num i = 0; i < row.id_size; i++)
             if (id[i] < 0x20 || id[i] > 0x7e) return false;
@@ -242,39 +247,59 @@ struct Sha {
         memcpy(gathered + size, bytes, (size_t)length);
         size += length;
     }
-    void integer(uint64_t value, int width) {  // little-endian
-        uint8_t bytes[8];
-        for (int i = 0; i < width; i++) bytes[i] = (uint8_t)(value >> (8 * i));
-        add(bytes, width);
-    }
-    void word(const void* text, num length) {
-        integer((uint64_t)length, 4);
-        add(text, length);
-    }
-    void word(const char* text) { word(text, (num)strlen(text)); }
     void end(uint8_t* digest) {
         flush();
         bounds.final(digest, context);
     }
 };
 
-// rankspace.store.content.digest of a sample of one part without labels, frames or a start.
-static void hash(const Bounds& bounds, const uint8_t* message, const Row& row, uint8_t* digest) {
-    Sha sha(bounds);
-    sha.add("rankspace.sample.1", 18);
-    sha.word(message + row.id_start, row.id_size);
-    sha.integer((uint64_t)row.time_us, 8);
-    sha.integer(0, 4);  // labels
-    sha.integer(1, 4);  // parts
-    sha.word(MODALITIES[row.modality]);
-    sha.word(ENCODINGS[row.encoding]);
-    sha.word(message + row.role_start, row.role_size);
-    sha.integer((uint64_t)row.rate_hz, 4);
-    sha.integer((uint64_t)row.channels, 4);
-    sha.integer((uint64_t)row.size, 8);
-    sha.add(message + row.start, row.size);
-    sha.integer(0, 4);  // frames
-    sha.end(digest);
+// What rankspace.store.content lays out around the data of a sample of one part without labels, frames or
+// a start; at most AROUND bytes and the id.
+struct Layout {
+    uint8_t* at;
+    void add(const void* bytes, num length) {
+        memcpy(at, bytes, (size_t)length);
+        at += length;
+    }
+    void integer(uint64_t value, int width) {  // little-endian
+        for (int i = 0; i < width; i++) *at++ = (uint8_t)(value >> (8 * i));
+    }
+    void word(const void* text, num length) {
+        integer((uint64_t)length, 4);
+        add(text, length);
+    }
+    void word(const char* text) { word(text, (num)strlen(text)); }
+    void head(const uint8_t* message, const Row& row) {
+        add("rankspace.sample.1", 18);
+        word(message + row.id_start, row.id_size);
+        integer((uint64_t)row.time_us, 8);
+        integer(0, 4);  // labels
+        integer(1, 4);  // parts
+        word(MODALITIES[row.modality]);
+        word(ENCODINGS[row.encoding]);
+        word(message + row.role_start, row.role_size);
+        integer((uint64_t)row.rate_hz, 4);
+        integer((uint64_t)row.channels, 4);
+        integer((uint64_t)row.size, 8);
+    }
+};
+
+// rankspace.store.content.digest of every sample, as many at once as their heads have room for.
+static void hash(const uint8_t* message, const Row* rows, num count, uint8_t* digests) {
+    static const uint8_t FRAMES[4] = {0};  // none
+    uint8_t heads[HEADS_ROOM];
+    blake3::Input inputs[blake3::PIECES];
+    for (num done = 0, some = 0; done < count; done += some) {
+        Layout layout = {heads};
+        for (some = 0; some < blake3::PIECES && done + some < count; some++) {
+            const Row& row = rows[done + some];
+            if (heads + HEADS_ROOM - layout.at < AROUND + row.id_size) break;
+            const uint8_t* head = layout.at;
+            layout.head(message, row);
+            inputs[some] = {head, layout.at - head, message + row.start, row.size, FRAMES, sizeof FRAMES};
+        }
+        blake3::hash_many(inputs, some, digests + DIGEST * done);
+    }
 }
 
 struct Text {
@@ -364,13 +389,13 @@ extern "C" num intake_read(
         sha.end(found);
         if (memcmp(found, sent.at, DIGEST) != 0) return 0;
     }
+    hash(message, rows, count, hashes);
     Text text = {words, words, words + bounds->text_room};
     Text kept = {payload, payload, payload + bounds->payload_room};
     num pieces = 0;
     for (num i = 0; i < count && !text.full && !kept.full; i++) {
         Row& row = rows[i];
         bool large = row.size > bounds->inline_bytes;
-        hash(*bounds, message, row, hashes + DIGEST * i);
         describe(text, message, row, large ? pieces : -1);
         if (large) pieces += row.size;
         else kept.put(message + row.start, row.size);

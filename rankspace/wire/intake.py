@@ -11,12 +11,15 @@ Plain is a message of batches only (protobuf joins them, and the last offset and
 samples each have an id of printable ASCII, no labels and one part: text, audio or an image, without
 a start, in an encoding that its first bytes bear out. A batch with a content hash that is not that
 of its media is not plain either. Fields in any order are; numbers in a longer form than they need,
-fields that come twice in their message, and fields that nobody knows are not.
+fields that come twice in their message, fields that nobody knows, and ids of more than 16,000
+characters are not.
 
-SHA-256 is OpenSSL's, as Python's `hashlib` has loaded it.
+What a client says of its media is SHA-256, which is OpenSSL's, as Python's `hashlib` has loaded it;
+samples are hashed by BLAKE3 (rankspace/blake3.h), many at once.
 """
 
 import ctypes
+import hashlib
 import importlib
 import json
 from collections.abc import Collection, Sequence
@@ -29,6 +32,7 @@ from numpy.typing import NDArray
 
 from rankspace.compiled import library
 from rankspace.errors import Corrupt
+from rankspace.hashing import HEADERS
 from rankspace.media.heads import HEAD_BYTES
 from rankspace.media.limits import Limits
 from rankspace.media.magic import ENCODINGS
@@ -37,7 +41,10 @@ from rankspace.store.content import digest, unpack
 from rankspace.store.drafts import Laid
 from rankspace.store.runs import BYTES, DIGEST, SAMPLES, Run
 
-SOURCES = tuple(Path(__file__).with_name(name) for name in ("intake.cpp", "utf8.cpp"))
+SOURCES = (
+    *(Path(__file__).with_name(name) for name in ("intake.cpp", "utf8.cpp")),
+    *HEADERS,
+)
 
 _DESCRIBED = 192
 """Bytes that describe a part, at most, with its role and the numbers of raw PCM."""
@@ -235,9 +242,9 @@ def _heads(view: memoryview, table: NDArray[np.int64]) -> list[Head]:
 
 
 def _agrees(intake: Intake) -> bool:
-    """Whether OpenSSL hashes here as it does elsewhere; its functions are called by their names."""
-    known = Sample("a", (Part("text", b"x"),))
-    plain = intake.read(b"\x12\x0c\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x")
+    """Whether it hashes as the ordinary way does; OpenSSL's functions are called by their names."""
+    known, media = Sample("a", (Part("text", b"x"),)), hashlib.sha256(b"x").digest()
+    plain = intake.read(b"\x12\x2e\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x" + b"\x1a\x20" + media)
     return plain is not None and plain.entries[0].hashes == digest(known)
 
 

@@ -9,11 +9,12 @@ computed here once more, from the layout that `rankspace.store.content` document
 checker trusts nothing of what it checks.
 """
 
-import hashlib
 import random
 import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+
+from blake3 import blake3
 
 from rankspace.media.sample import Part, Sample
 
@@ -53,7 +54,7 @@ def sample(name: str) -> Sample:
 def key(found: Sample) -> str:
     """What histories call a sample."""
     mark = REFUSED if found.sample_id.endswith("x") else ""
-    return mark + hashlib.sha256(b"".join(_layout(found))).hexdigest()
+    return mark + blake3(b"".join(_layout(found))).hexdigest()
 
 
 @lru_cache(4096)
@@ -77,7 +78,7 @@ def digests(keys: Iterable[str]) -> Iterator[str]:
     """The digest of a stream after each of these, in hexadecimal."""
     digest = bytes(32)
     for one in keys:
-        digest = hashlib.sha256(digest + bytes.fromhex(one.removeprefix(REFUSED))).digest()
+        digest = blake3(digest + bytes.fromhex(one.removeprefix(REFUSED))).digest()
         yield digest.hex()
 
 

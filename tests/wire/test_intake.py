@@ -214,6 +214,17 @@ def test_batches_of_a_usual_size_are_told_by_many_threads_at_once() -> None:
         assert all(threads.map(lambda message: held(intake, message, LARGE), asked))
 
 
+def test_ids_of_any_length_are_hashed_and_too_long_ones_declined() -> None:
+    bounds = Limits(sample_id_chars_max=20_000), *LARGE[1:]
+    intake = Intake.load(*bounds)
+    assert intake is not None
+    for sizes, taken in (
+        ([256] * 150, True), ([5000] * 9, True), ([1, 16_240, 1], True), ([1, 16_241], False),
+    ):  # fmt: skip
+        samples = [Sample("i" * size, (Part("text", b"x" * 1024),)) for size in sizes]
+        assert held(intake, sent(write_batch(samples, 0)), bounds) == taken, sizes
+
+
 def test_large_media_can_be_written_as_they_are(intake: Intake, tmp_path: Path) -> None:
     samples = [Sample("a", (Part("text", letter * 40),)) for letter in (b"x", b"y")]
     plain = intake.read(sent(write_batch(samples, None)))
