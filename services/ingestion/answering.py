@@ -37,15 +37,16 @@ def placed(error: RankspaceError, places: Sequence[tuple[str, str]]) -> Rankspac
 
 
 @contextmanager
-def behind_a_batch() -> Iterator[None]:
-    """What fails here fails behind a batch that is stored, and must not be told as its refusal."""
+def behind(done: str) -> Iterator[None]:
+    """What fails here fails behind what is done, and must not be told as its refusal."""
     try:
         yield
     except RankspaceError as error:
-        raise Unreachable(
-            "the batch is stored, and not all that belongs to it; send it again",
-            retry_after_s=error.retry_after_s,
-        ) from error
+        raise Unreachable(f"{done}; send it again", retry_after_s=error.retry_after_s) from error
+
+
+A_BATCH = "the batch is stored, and not all that belongs to it"
+A_CLAIM = "the stream is this writer's, and could not be read"
 
 
 def write_result(

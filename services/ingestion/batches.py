@@ -14,7 +14,7 @@ from rankspace.wire import ingestion as wire
 from services.auth import caller
 from services.engine import Streams
 from services.ingestion.admission import Admitted, glanced, judge, kept, read
-from services.ingestion.answering import behind_a_batch, placed, write_result
+from services.ingestion.answering import A_BATCH, behind, placed, write_result
 from services.ingestion.config import IngestionConfig
 from services.ingestion.room import Item, Room, Writer
 from services.telemetry import appends, tracing
@@ -63,7 +63,7 @@ class Batches:
             )
         if admitted.refusals and writer.keep_rejects:
             refused = kept(item.message().batch, admitted, appended.first)
-            with behind_a_batch():
+            with behind(A_BATCH):
                 await self._engine.keep_rejects(writer.stream, refused)
         told = admitted.refusals.values()
         appends.stored(caller().tenant, appended, admitted.samples, admitted.bytes, told)
@@ -83,6 +83,6 @@ class Batches:
             admitted = await self.admit(item, grown)
             assert admitted is not None  # noqa: S101 - nothing it names is missing
             response = await self.append(item, admitted)
-        with behind_a_batch():
+        with behind(A_BATCH):
             await self._engine.take_grown(stream, media_ids)
         return response

@@ -1,7 +1,7 @@
 """IngestionService: read the wire, ask the engine, write the wire."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import Any, cast
 
 from grpc.aio import ServicerContext
@@ -21,6 +21,7 @@ from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams, Window
 from services.errors import problem
+from services.ingestion.answering import A_CLAIM, behind
 from services.ingestion.appending import Appending
 from services.ingestion.config import IngestionConfig
 from services.ingestion.rejecting import Rejecting
@@ -122,12 +123,15 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
             raise InvalidInput("the first message is the setup; send it and wait", "setup")
         name, epoch = await self._writer(first.setup)
         durability = wire.read_durability(first.setup.durability)
-        stream = await self._engine.stream(name)
+        claimed = first.setup.writer_epoch or first.setup.take_over
+        with behind(A_CLAIM) if claimed else nullcontext():
+            stream = await self._engine.stream(name)
+            growing = await self._engine.growing(name)
         keep = self._config.keep_rejects or stream.labels.get("rejects") == "keep"
         strip = stream.strip_metadata
         # What is refused cannot be stripped, so it is not kept where nothing else is stored.
         writer = Writer(name, epoch, durability, keep and not strip, strip)
-        yield self._ack(stream, writer, await self._engine.growing(name))
+        yield self._ack(stream, writer, growing)
         call = Appending(self._engine, self._config, self._room, writer)
         told = cast(Requests, requests)  # what the door hands in
         async with aclosing(call.answers(told, self._draining)) as answers:

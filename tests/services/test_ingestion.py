@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rankspace.errors import Overloaded
 from rankspace.media.sample import Part, Sample
 from rankspace.store import content
 from rankspace.store.config import StoreConfig
+from rankspace.store.entries import Stream
 from rankspace.store.store import Store
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
@@ -177,6 +179,27 @@ async def test_who_takes_a_stream_over_fences_who_had_it(stub: Any) -> None:
     await old.done_writing()
     _, answer = await append(stub, batch([GOOD], 0), writer_epoch=2)
     assert answer.result.offset == 0
+
+
+class Away(ParrotEngine):
+    """Its database goes away behind a claim."""
+
+    async def stream(self, name: str) -> Stream:
+        raise Overloaded(f"nobody can tell of {name}", retry_after_s=1.0)
+
+
+async def test_a_claim_that_may_count_is_not_told_as_refused(tmp_path: Path) -> None:
+    with Store.open(StoreConfig(folder=tmp_path)) as store:
+        config = GatewayConfig(address="127.0.0.1:0", grace_s=0)
+        async with (
+            running(config, Away(store)) as port,
+            grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel,
+        ):
+            stub: Any = IngestionServiceStub(channel)
+            await stub.CreateStream(pb.CreateStreamRequest(stream_id="digits"))
+            assert (await refusal(append(stub)))[1] == "OVERLOADED"
+            assert (await refusal(append(stub, take_over=True)))[1] == "UNREACHABLE"
+            assert store.log.get("digits").epoch == 1
 
 
 async def test_following_goes_on_until_the_stream_is_finalized(stub: Any) -> None:
