@@ -55,13 +55,13 @@ def chain(before: bytes, contents: bytes) -> bytes:
 
 
 @cache
-def native() -> ctypes.CDLL | None:
+def native() -> ctypes.PyDLL | None:
     """hashing.cpp, compiled if need be, which may take seconds; None where that cannot be done."""
     path = library(*SOURCES)
     if path is None:
         return None
     try:
-        found = ctypes.CDLL(str(path))
+        found = ctypes.PyDLL(str(path))  # microseconds: other threads need no turn meanwhile
     except OSError:  # made by a compiler for another machine, or of a folder that runs nothing
         return None
     found.hashing_chain.argtypes = (

@@ -63,7 +63,7 @@ class Streams(Protocol):
 
     @property
     def inline_bytes_max(self) -> int:
-        """Media of a sample that are laid out beside its row; more are large."""
+        """Media bytes of a batch that are laid out in its rows; more go into a region."""
 
     async def create_stream(
         self,

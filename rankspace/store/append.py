@@ -204,8 +204,8 @@ def _write(connection: Connection, heads: Iterable[_Head]) -> bool:
         for entry, region in head.added:
             last = at + entry.offsets - 1
             if isinstance(entry, Run):
-                place = region.place(0, region.length) if region else None
-                hashes_, told, payload, size = entry
+                hashes_, told, payload, size, begins = entry
+                place = region.place(begins, size) if region and begins is not None else None
                 samples.append((head.id, at, last, now, size, place, hashes_, told, payload))
             else:
                 refused.append((head.id, at, now, *entry))

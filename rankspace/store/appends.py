@@ -32,7 +32,7 @@ class Appends:
         self._database = database
         self._blobs = blobs
         self.inline_bytes_max = inline_bytes_max
-        """Samples with no more media than this need no file."""
+        """Batches with no more media than this need no region."""
 
         self.writes_ahead = blobs.slow
         """Whether large media are best written before it is their turn to be committed."""

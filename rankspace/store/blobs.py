@@ -1,6 +1,6 @@
-"""Where large media lie: regions, each with the large media of one batch, each written once.
+"""Where media lie that are not in the rows: regions, each with those of a batch, written once.
 
-    place    "name:start:length", as rows tell where a piece of media is
+    place    "name:start:length", as a row tells where the media of its run are
     region   the bytes of one batch: of a file (`segments`), or an object of a bucket
 
 The order is what keeps the store whole: a region is written, settled together with the others of
@@ -27,9 +27,20 @@ class Region:
     start: int
     length: int
 
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.start + self.length
+
     def place(self, at: int, length: int) -> str:
         """Where a piece is that begins so many bytes after the region."""
         return f"{self.name}:{self.start + at}:{length}"
+
+    def part(self, at: int, length: int) -> "Region":
+        """A stretch of it, that many bytes from its start."""
+        if not 0 <= at <= at + length <= self.length:
+            raise Corrupt("a record names no place of media")
+        return Region(self.name, self.start + at, length)
 
 
 Used = Callable[[Sequence[str]], Collection[Region]]
@@ -37,7 +48,7 @@ Used = Callable[[Sequence[str]], Collection[Region]]
 
 
 Pieces = Sequence[bytes | memoryview]
-"""Large media of one batch."""
+"""Media of one batch."""
 
 
 @runtime_checkable

@@ -33,6 +33,10 @@ class S3Config(Config):
     answer_s: float = Field(default=8.0, gt=0)
     """How long S3 may be silent before a request is tried again."""
 
+    inline_bytes_max: int = Field(default=256 << 10, ge=0, le=1 << 20)
+    """Media bytes of a batch that are kept in its rows, where a bucket is used: more than without
+    one, for a PUT takes longer than a commit does."""
+
     tries: int = Field(default=3, gt=0, le=10)
     """How often a request is made before the call is told that the store is overloaded; the pauses
     between are a second, two, four."""
@@ -58,20 +62,22 @@ class StoreConfig(Config):
     shown; PGPASSWORD or a .pgpass file keeps it out of the settings."""
 
     blobs: str = ""
-    """Where large media go: empty is `blobs` in `folder`; "s3://BUCKET/PREFIX" is a bucket."""
+    """Where media go that are not kept in rows: empty is `blobs` in `folder`; "s3://BUCKET/PREFIX"
+    is a bucket."""
 
     s3: S3Config = S3Config()
     """How S3 is reached, if `blobs` is a bucket."""
 
-    inline_bytes_max: int = Field(default=8 << 10, ge=0, le=1 << 20)
-    """Media bytes of one sample kept beside its row; the parts that do not fit go into the region
-    of their batch, which is written once where a row is written twice (log and table)."""
+    inline_bytes_max: int = Field(default=16 << 10, ge=0, le=1 << 20)
+    """Media bytes of a batch that are kept in its rows; those of one that has more go into a region
+    of its own, which is written once where a row is written twice (log and table)."""
 
     segment_bytes: int = Field(default=256 << 20, ge=4096)
     """Bytes of one file of large media; only a batch that has more makes a larger one."""
 
     page_rows: int = Field(default=64, gt=0, le=4096)
-    """Records a read holds at once; with the limit above this bounds its memory."""
+    """Records a read holds at once; with the limit of rows and 1 MiB of what lies in a region, or a
+    sample that has more, this bounds its memory."""
 
     busy_s: float = Field(default=30.0, gt=0)
     """How long a transaction waits for another one before the store says it is overloaded."""
@@ -114,6 +120,11 @@ class StoreConfig(Config):
         if blobs and not _BUCKET.fullmatch(blobs):
             raise ValueError("write s3://BUCKET/PREFIX, or leave it empty for a folder")
         return blobs
+
+    @property
+    def rows_bytes_max(self) -> int:
+        """Media bytes of a batch that are kept in its rows."""
+        return self.s3.inline_bytes_max if self.blobs else self.inline_bytes_max
 
     @property
     def address(self) -> str:

@@ -14,14 +14,12 @@ UTF-8, `bytes` is u64 length + the bytes, and a list is its u32 length and then 
 
 Every field is led by its length, so different samples never have the same layout.
 
-In a row, `parts` is JSON and each piece of media (a part's data, a frame's picture) is either a
-number, its length, and lies in the payload after the pieces before it, or a pair, where it begins
-in the region of its batch and its length.
+In a row, `parts` is JSON, and of each piece of media (a part's data, a frame's picture) it tells
+the length: the pieces of a sample lie one after the other, in the payload of its run or a region.
 """
 
 import struct
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import lru_cache
 from operator import attrgetter
 from typing import Any
@@ -32,8 +30,6 @@ from rankspace import hashing
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
 from rankspace.store.entries import Rejected
-
-Place = int | list[int]
 
 _COUNT = struct.Struct("<I")
 _HEAD = struct.Struct("<qI")
@@ -71,57 +67,25 @@ def media_bytes(sample: Sample) -> int:
     return size
 
 
-@dataclass(slots=True)
-class Pile:
-    """Large media of one batch on their way into a region."""
-
-    pieces: list[bytes] = field(default_factory=list)
-    size: int = 0
-
-    def add(self, piece: bytes) -> tuple[int, int]:
-        """Take a piece; where it begins in the region, and its length."""
-        start = self.size
-        self.pieces.append(piece)
-        self.size += len(piece)
-        return start, len(piece)
-
-
-def pack(sample: Sample, inline_bytes_max: int, pile: Pile) -> tuple[str, bytes]:
-    """The parts as JSON, and the payload.
-
-    Every piece lies in the payload while there is room, on the pile otherwise.
-    """
+def pack(sample: Sample) -> tuple[str, list[bytes]]:
+    """The parts as JSON, and the pieces of media that they tell the lengths of."""
     pieces: list[bytes] = []
     words: list[str] = ["["]
-    room = inline_bytes_max
-
-    def place(piece: bytes) -> None:
-        nonlocal room
-        if len(piece) <= room:
-            pieces.append(piece)
-            room -= len(piece)
-            words.append(str(len(piece)))
-        else:
-            start, length = pile.add(piece)
-            words.append(f"[{start},{length}]")
-
     for part in sample.parts:
         words.append(
             _described(
                 part.modality, part.encoding, part.role, part.rate_hz, part.channels, part.start_us
             )
         )
-        place(part.data)
+        words.append(str(len(part.data)))
+        pieces.append(part.data)
         if part.frames:
-            words.append(',"frames":[')
-            for frame in part.frames:
-                words.append(f"[{frame.time_us},")
-                place(frame.image)
-                words.append("],")
-            words[-1] = "]]"
+            told = ",".join(f"[{frame.time_us},{len(frame.image)}]" for frame in part.frames)
+            words.append(f',"frames":[{told}]')
+            pieces.extend(frame.image for frame in part.frames)
         words.append("},")
     words[-1] = "}]" if sample.parts else "[]"
-    return "".join(words), b"".join(pieces)  # of a single piece it makes no copy
+    return "".join(words), pieces
 
 
 @lru_cache(1024)
@@ -135,47 +99,38 @@ def _described(
     return to_json(row).decode()[:-1] + ',"data":'
 
 
-def unpack(
-    rows: Sequence[dict[str, Any]], payload: bytes, blob: Callable[[int, int], bytes]
-) -> tuple[Part, ...]:
-    """The parts again: `unpack(*pack(sample))` is `sample.parts`."""
+def unpack(rows: Sequence[dict[str, Any]], media: bytes) -> tuple[Part, ...]:
+    """The parts again: with the pieces of `pack` joined they are `sample.parts`."""
     at = 0
 
-    def fetch(place: Place) -> bytes:
+    def cut(length: int) -> bytes:
         nonlocal at
-        if isinstance(place, list):
-            start, length = place
-            return blob(start, length)
-        at += place
-        if at > len(payload):
+        at += length
+        if not 0 <= at - length <= at <= len(media):
             raise Corrupt("a record is shorter than its parts")
-        return payload[at - place : at]
+        return media[at - length : at]
 
     def part(row: dict[str, Any]) -> Part:
         kept = {key: value for key, value in row.items() if key not in ("data", "frames")}
-        data = fetch(row["data"])
-        frames = tuple(Frame(time, fetch(place)) for time, place in row.get("frames", ()))
+        data = cut(row["data"])
+        frames = tuple(Frame(time, cut(length)) for time, length in row.get("frames", ()))
         return Part(data=data, frames=frames, **kept)
 
     return tuple(part(row) for row in rows)
 
 
-def sizes(rows: Sequence[dict[str, Any]]) -> tuple[int, int]:
-    """Bytes of the payload, and of all media."""
-    inline = large = 0
+def size(rows: Sequence[dict[str, Any]]) -> int:
+    """Bytes of all media."""
+    total = 0
     for row in rows:
-        for place in (row["data"], *(place for _, place in row.get("frames", ()))):
-            if isinstance(place, list):
-                large += place[1]
-            else:
-                inline += place
-    return inline, inline + large
+        total += row["data"] + sum(length for _, length in row.get("frames", ()))
+    return total
 
 
 def outline(rows: Sequence[dict[str, Any]]) -> tuple[Part, ...]:
     """The parts without their media."""
     hollow = {"data": 0, "frames": ()}
-    return unpack([row | hollow for row in rows], b"", lambda *_: b"")
+    return unpack([row | hollow for row in rows], b"")
 
 
 def _text(text: str) -> bytes:

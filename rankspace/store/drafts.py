@@ -1,6 +1,6 @@
-"""Samples on their way to becoming rows: hashed, laid out, and with a place for their large media.
+"""Samples on their way to becoming rows: hashed, laid out, and with a place for their media.
 
-samples ─▶ Draft, a sample a step ─▶ Batch ─▶ its large media are written ─▶ Batch, ready
+samples ─▶ Draft, a sample a step ─▶ Batch ─▶ what goes into a region is written ─▶ Batch, ready
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,9 +10,8 @@ from rankspace.errors import InvalidInput
 from rankspace.media.sample import Sample
 from rankspace.store import content
 from rankspace.store.blobs import Region
-from rankspace.store.content import Pile
 from rankspace.store.entries import Durability, Rejected
-from rankspace.store.runs import Entry, Lines, Tombstone
+from rankspace.store.runs import Entry, Lines, Tombstone, laid
 
 Head = tuple[str, int | None, int, Durability]
 """Where a batch goes: the stream, the offset (None: at its end), the writer's epoch, and what an
@@ -38,7 +37,7 @@ class _Entries:
 
 @dataclass(frozen=True, slots=True)
 class Batch(_Entries):
-    """What somebody wants appended, ready to become rows once its large media are written."""
+    """What somebody wants appended, ready to become rows once its media are written."""
 
     stream: str
     offset: int | None
@@ -46,10 +45,10 @@ class Batch(_Entries):
     epoch: int = 0
     durability: Durability = "synced"
     region: Region | None = None
-    """Where its large media are."""
+    """Where its media are, where they are not in its rows."""
 
     pieces: Sequence[bytes | memoryview] = ()
-    """Large media that are not written yet, one after the other."""
+    """Media that go into a region and are not written yet, one after the other."""
 
     def written(self, region: Region) -> "Batch":
         """The same, now that its pieces are in this region."""
@@ -62,7 +61,7 @@ class Laid(_Entries):
 
     entries: Sequence[Entry]
     pieces: Sequence[bytes | memoryview]
-    """Large media, one after the other."""
+    """Media that go into a region, one after the other."""
 
     def batch(self, head: Head) -> Batch:
         """To be appended there."""
@@ -88,8 +87,8 @@ class Draft:
         self._inline_bytes_max = inline_bytes_max
         self._head = head
         self._done = 0
-        self._pile = Pile()
-        self._lines = Lines()
+        self._pieces: list[bytes] = []
+        self._lines = Lines(0)
         self._entries: list[Entry] = []
 
     def __iter__(self) -> Iterator[None]:
@@ -103,7 +102,7 @@ class Draft:
         for _ in self:
             pass
         self._close()
-        return Laid(self._entries, self._pile.pieces).batch(self._head)
+        return Laid(*laid(self._entries, self._pieces, self._inline_bytes_max)).batch(self._head)
 
     def _prepare(self, sample: Sample | Rejected) -> None:
         if "\0" in sample.sample_id:
@@ -114,13 +113,14 @@ class Draft:
             tombstone = Tombstone(found, sample.sample_id, sample.reason, sample.message)
             self._entries.append(tombstone)
             return
-        parts, payload = content.pack(sample, self._inline_bytes_max, self._pile)
-        if not self._lines.takes(payload):
+        if self._lines.full:
             self._close()
-        self._lines.add(sample, parts, payload)
+        parts, pieces = content.pack(sample)
+        self._lines.add(sample, parts, sum(map(len, pieces)))
+        self._pieces.extend(pieces)
 
     def _close(self) -> None:
         run = self._lines.run()
         if run is not None:
             self._entries.append(run)
-            self._lines = Lines()
+            self._lines = Lines(self._lines.end)

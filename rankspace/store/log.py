@@ -52,7 +52,7 @@ class Log(Appends):
     """All streams of a store; safe to use from any number of threads and processes."""
 
     def __init__(self, database: Database, blobs: Blobs, config: StoreConfig) -> None:
-        super().__init__(database, blobs, config.inline_bytes_max)
+        super().__init__(database, blobs, config.rows_bytes_max)
         hashing.native()  # now, not while somebody waits for a stream
         self._config = config
         self._reading = Reading(database, blobs, config.page_rows)

@@ -5,17 +5,17 @@ checked against its content hash before it is handed out. An offset without a sa
 tombstone, one that is damaged raises Corrupt and names its offset: neither is ever passed over.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Row, select
 
-from rankspace.errors import Corrupt, NotFound
+from rankspace.errors import Corrupt, NotFound, RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store import content
 from rankspace.store.append import stream_row
-from rankspace.store.blobs import Blobs
+from rankspace.store.blobs import Blobs, Region
 from rankspace.store.database import Database
 from rankspace.store.entries import Rejected
 from rankspace.store.records import DAMAGE, Record, overlapping, records
@@ -23,6 +23,7 @@ from rankspace.store.runs import SAMPLES
 from rankspace.store.schema import runs, streams
 
 Entry = Sample | Rejected
+_AT_ONCE = 1 << 20  # bytes of neighbours in a region; a sample that has more is read by itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +51,9 @@ class Reading:
             offsets: Sequence[int] = range(at, last)
             if wanted is not None:
                 offsets = self._sift(head, offsets, wanted)
-            for one in self._records(head, offsets):
-                yield one.offset, self._entry(head, one)
+            for some in _neighbours(self._records(head, offsets)):
+                for one in self._fetched(some):
+                    yield one.offset, self._entry(head, one)
             at = last
 
     def _page(self, head: Row[Any], at: int, end: int) -> int:
@@ -103,6 +105,17 @@ class Reading:
         chosen = set(offsets)
         return [one for one in found if one.offset in chosen]
 
+    def _fetched(self, some: Sequence[Record]) -> Sequence[Record]:
+        """Neighbours with their media, read at once; as they are where that cannot be done."""
+        first, last = some[0].region, some[-1].region
+        if first is None or last is None or len(some) == 1:
+            return some
+        try:
+            media = self.blobs.get(first.place(0, last.end - first.start))
+        except (Corrupt, NotFound):
+            return some
+        return [_filled(one, media, first.start) for one in some]
+
     def _entry(self, head: Row[Any], one: Record) -> Entry:
         if one.reason is not None:
             return Rejected(one.sample_id, one.reason, one.message)
@@ -117,14 +130,10 @@ class Reading:
 
 def sample_of(stream: str, one: Record, blob: Callable[[str], bytes]) -> Sample:
     """The sample of a record, checked against its hash."""
-
-    def placed(at: int, length: int) -> bytes:
-        if one.region is None or not 0 <= at <= at + length <= one.region.length:
-            raise Corrupt("a record names no place of media")
-        return blob(one.region.place(at, length))
-
     try:
-        parts = content.unpack(one.parts, one.payload, placed)
+        region = one.region
+        media = one.payload if region is None else blob(region.place(0, region.length))
+        parts = content.unpack(one.parts, media)
         sample = Sample(one.sample_id, parts, one.event_time_us, one.labels)
         if content.digest(sample) == one.hash:
             return sample
@@ -133,6 +142,39 @@ def sample_of(stream: str, one: Record, blob: Callable[[str], bytes]) -> Sample:
     except (Corrupt, *DAMAGE) as error:
         raise _damaged(stream, one.offset) from error
     raise _damaged(stream, one.offset)
+
+
+def _neighbours(found: Iterable[Record]) -> Iterator[list[Record]]:
+    """Records whose media lie one behind the other in a region, as many as are read at once."""
+    some: list[Record] = []
+    try:
+        for one in found:
+            if some and not _follows(one.region, some[0].region, some[-1].region):
+                yield some
+                some = []
+            some.append(one)
+    except RankspaceError:
+        if some:
+            yield some  # what was found before it is sound
+        raise
+    if some:
+        yield some
+
+
+def _follows(region: Region | None, first: Region | None, last: Region | None) -> bool:
+    """Whether media lie behind the last, and not too far from the first."""
+    if region is None or first is None or last is None:
+        return False
+    near = region.end - first.start <= _AT_ONCE
+    return region.name == last.name and region.start == last.end and near
+
+
+def _filled(one: Record, media: bytes, start: int) -> Record:
+    """A record with its part of these bytes of its region."""
+    if one.region is None:
+        return one
+    at = one.region.start - start
+    return one._replace(payload=media[at : at + one.region.length], region=None)
 
 
 def _hollow(stream: str, one: Record) -> Entry:

@@ -40,6 +40,7 @@ class Record(NamedTuple):
     parts: list[dict[str, Any]] = []
     payload: bytes = b""
     region: Region | None = None
+    """Where its media are; None: they are the payload."""
 
 
 class Brief(NamedTuple):
@@ -157,10 +158,13 @@ def _samples(row: Any, payload: bytes) -> Iterator[Record]:
     at = 0
     for offset, (each, line) in enumerate(zip(found, lines, strict=True), row.first):
         sample_id, event_time_us, labels, parts = line
-        end = at + content.sizes(parts)[0]
-        told = event_time_us, labels, parts, payload[at:end], region
-        yield Record(offset, each, sample_id, None, "", *told)
-        at = end
+        size = content.size(parts)
+        told = event_time_us, labels, parts
+        if region is None:
+            yield Record(offset, each, sample_id, None, "", *told, payload[at : at + size])
+        else:
+            yield Record(offset, each, sample_id, None, "", *told, b"", region.part(at, size))
+        at += size
 
 
 def _told(row: Any) -> Iterator[Brief]:
@@ -169,7 +173,7 @@ def _told(row: Any) -> Iterator[Brief]:
     except (Corrupt, *DAMAGE):
         found = [bytes(DIGEST)] * max(1, min(row.last - row.first + 1, SAMPLES))
     try:
-        lines = [(str(line[0]), content.sizes(line[3])[1]) for line in json.loads(row.told)]
+        lines = [(str(line[0]), content.size(line[3])) for line in json.loads(row.told)]
     except DAMAGE:  # also where it was not read
         lines = [("", row.bytes)]
     lines = [*lines, *[("", 0)] * len(found)]

@@ -2,7 +2,7 @@
 
     hashes    32 bytes a sample
     told      JSON: [[id, event time, labels, parts], ...], parts as `content.pack` tells them
-    payload   media that are small enough to lie in the row, one after the other
+    payload   their media, one after the other; of a batch with many they are in a region instead
 
 A run is short enough to be read for one of its samples. Beside runs there are tombstones, each in
 a row of its own; one at an offset of a run takes the place of the sample there.
@@ -20,9 +20,6 @@ from rankspace.store import content
 SAMPLES = 256
 """Of one run at most."""
 
-BYTES = 1 << 20
-"""Of the payload of a run of more than one sample at most."""
-
 DIGEST = 32
 
 
@@ -34,6 +31,9 @@ class Run(NamedTuple):
     payload: bytes
     size: int
     """Media bytes, as sent."""
+
+    at: int | None = None
+    """Where its media begin in the region of its batch; None: they are the payload."""
 
     @property
     def offsets(self) -> int:
@@ -66,31 +66,50 @@ Entry = Run | Tombstone
 
 
 class Lines:
-    """A run in the making."""
+    """A run in the making, in a region: its media begin there behind those of so many bytes."""
 
-    def __init__(self) -> None:
+    def __init__(self, at: int) -> None:
+        self._at = at
         self._hashes: list[bytes] = []
         self._told: list[str] = []
-        self._payload: list[bytes] = []
-        self._kept = self._size = 0
+        self._size = 0
 
-    def takes(self, payload: bytes) -> bool:
-        """Whether there is room for one more sample with so much of its media in the row."""
-        room = len(self._hashes) < SAMPLES and self._kept + len(payload) <= BYTES
-        return room or not self._hashes
+    @property
+    def full(self) -> bool:
+        """It takes no more samples."""
+        return len(self._hashes) == SAMPLES
 
-    def add(self, sample: Sample, parts: str, payload: bytes) -> None:
-        """Take a sample, told and packed by `content.pack`."""
+    @property
+    def end(self) -> int:
+        """Where its media end."""
+        return self._at + self._size
+
+    def add(self, sample: Sample, parts: str, size: int) -> None:
+        """Take a sample with so many bytes, told by `content.pack`."""
         self._hashes.append(content.digest(sample))
         self._told.append(_line(sample, parts))
-        self._payload.append(payload)
-        self._kept += len(payload)
-        self._size += content.media_bytes(sample)
+        self._size += size
 
     def run(self) -> Run | None:
         """What has come of it; None: nothing."""
-        hashes, payload = b"".join(self._hashes), b"".join(self._payload)
-        return Run(hashes, f"[{','.join(self._told)}]", payload, self._size) if hashes else None
+        if not self._hashes:
+            return None
+        return Run(b"".join(self._hashes), f"[{','.join(self._told)}]", b"", self._size, self._at)
+
+
+def laid(
+    entries: Sequence[Entry], pieces: Sequence[bytes | memoryview], inline_bytes_max: int
+) -> tuple[Sequence[Entry], Sequence[bytes | memoryview]]:
+    """Entries whose media are in a region, and these: in the rows where that are so few bytes."""
+    if sum(map(len, pieces)) > inline_bytes_max:
+        return entries, pieces
+    media = b"".join(pieces)
+    return [_inline(entry, media) if isinstance(entry, Run) else entry for entry in entries], ()
+
+
+def _inline(run: Run, media: bytes) -> Run:
+    at = run.at or 0
+    return run._replace(payload=media[at : at + run.size], at=None)
 
 
 def behind(entries: Sequence[Entry], count: int) -> list[Entry]:
@@ -108,9 +127,11 @@ def behind(entries: Sequence[Entry], count: int) -> list[Entry]:
 def _cut(run: Run, count: int) -> Run:
     """A run without its first samples."""
     lines = json.loads(run.told)
-    kept, size = map(sum, zip(*(content.sizes(line[3]) for line in lines[:count]), strict=True))
-    told = to_json(lines[count:]).decode()
-    return Run(run.hashes[DIGEST * count :], told, run.payload[kept:], run.size - size)
+    gone = sum(content.size(line[3]) for line in lines[:count])
+    told, hashes = to_json(lines[count:]).decode(), run.hashes[DIGEST * count :]
+    if run.at is None:
+        return Run(hashes, told, run.payload[gone:], run.size - gone)
+    return Run(hashes, told, b"", run.size - gone, run.at + gone)
 
 
 def _line(sample: Sample, parts: str) -> str:

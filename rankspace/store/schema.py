@@ -5,9 +5,9 @@
 
 A run is samples that came together (`runs.py`); at each of its offsets a tombstone may have taken
 the place of the sample. Samples that were refused, or whose run is gone, are tombstones alone. A
-run's small media lie in `payload`, and the others in a region of blobs; `told` says where. The
-hashes come before the payload in the row, so that checking them does not read media; a tombstone
-keeps that of its sample, so that the stream's digest can be checked for ever.
+run's media lie in `payload` or, where its batch has many, in a region of blobs. The hashes come
+before the payload in the row, so that checking them does not read media; a tombstone keeps that of
+its sample, so that the stream's digest can be checked for ever.
 """
 
 from sqlalchemy import (
@@ -70,7 +70,7 @@ runs = Table(
     Column("last", BigInteger, nullable=False),
     Column("created_us", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),  # of media, as sent
-    Column("region", Text),  # where the media are that are not in the payload
+    Column("region", Text),  # where the media are, where they are not the payload
     Column("hashes", LargeBinary, nullable=False),
     Column("told", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
@@ -88,7 +88,7 @@ tombstones = Table(
     Column("message", Text, nullable=False),
 )
 
-regions = Table(  # of blobs, with the large media of one batch each
+regions = Table(  # of blobs, with the media of one batch each
     "regions",
     metadata,
     Column("name", String(32), primary_key=True),

@@ -36,18 +36,18 @@ typedef int (*Update)(void*, const void*, size_t);
 typedef int (*Final)(uint8_t*, void*);
 
 struct Bounds {
-    num samples, id_chars, text_bytes, part_bytes, inline_bytes, head_bytes, text_room, payload_room;
+    num samples, id_chars, text_bytes, part_bytes, small_bytes, head_bytes, text_room, small_room;
     Init init; Update update; Final final;
 };
 
 struct Row {  // places count from the start of the message
     num time_us, start, size, modality, encoding, rate_hz, channels;
     num head;  // bytes to look at; -1: all
-    num told_end, payload_end;  // where its line ends, and what of the payload is before it or its own
+    num told_end;  // where its line ends
     num id_start, id_size, role_start, role_size;
 };
 
-struct Told { num offset /* -1: none */, large, media, bytes; };
+struct Told { num offset /* -1: none */, large, media, bytes, small /* of the bytes */; };
 
 struct View {
     const uint8_t *at = nullptr, *end = nullptr;
@@ -329,8 +329,8 @@ struct Text {
     }
 };
 
-// The line of a sample in a run (rankspace.store.runs); large data are at this place of the pieces.
-static void describe(Text& text, const uint8_t* message, const Row& row, num place) {
+// The line of a sample in a run (rankspace.store.runs).
+static void describe(Text& text, const uint8_t* message, const Row& row) {
     text.put("[\"");
     text.quoted(message + row.id_start, row.id_size);
     text.put("\",");
@@ -343,9 +343,8 @@ static void describe(Text& text, const uint8_t* message, const Row& row, num pla
     text.field("rate_hz", row.rate_hz);
     text.field("channels", row.channels);
     text.put(",\"data\":");
-    if (place >= 0) { text.put("["); text.number(place); text.put(","); }
     text.number(row.size);
-    text.put(place >= 0 ? "]}]]," : "}]],");
+    text.put("}]],");
 }
 
 // How many samples there are, checked; 0: declined. `hash` is what was sent of their media, if anything.
@@ -370,17 +369,17 @@ static num read(const Reader& reader, View message, Row* rows, Told& told, View&
     return count;
 }
 
-// How many samples the message holds, all of them plain and told in `rows`, `hashes`, `words`, `payload`
-// and `told`; 0: it is declined.
+// How many samples the message holds, all of them plain and told in `rows`, `hashes`, `words`, `small`
+// (the small media, one after the other) and `told`; 0: it is declined.
 extern "C" num intake_read(
     const uint8_t* message, num size, const Bounds* bounds, Row* rows, uint8_t* hashes, char* words,
-    char* payload, Told* told
+    char* small, Told* told
 ) {
     if (size < 0 || size > INT32_MOST) return 0;
     View whole, sent;
     whole.at = message;
     whole.end = message + size;
-    *told = {-1, 0, 0, 0};
+    *told = {-1, 0, 0, 0, 0};
     num count = read({*bounds, message}, whole, rows, *told, sent);
     if (sent.at != nullptr && count) {
         uint8_t found[DIGEST];
@@ -391,19 +390,17 @@ extern "C" num intake_read(
     }
     hash(message, rows, count, hashes);
     Text text = {words, words, words + bounds->text_room};
-    Text kept = {payload, payload, payload + bounds->payload_room};
-    num pieces = 0;
+    Text kept = {small, small, small + bounds->small_room};
     for (num i = 0; i < count && !text.full && !kept.full; i++) {
         Row& row = rows[i];
-        bool large = row.size > bounds->inline_bytes;
-        describe(text, message, row, large ? pieces : -1);
-        if (large) pieces += row.size;
-        else kept.put(message + row.start, row.size);
+        bool large = row.size > bounds->small_bytes;
+        describe(text, message, row);
+        if (!large) kept.put(message + row.start, row.size);
         row.told_end = text.size();
-        row.payload_end = kept.size();
         told->large += large;
         told->media += row.modality != TEXT;
         told->bytes += row.size;
     }
+    told->small = kept.size();
     return text.full || kept.full ? 0 : count;
 }

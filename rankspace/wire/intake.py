@@ -31,7 +31,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankspace.compiled import library
-from rankspace.errors import Corrupt
 from rankspace.hashing import HEADERS
 from rankspace.media.heads import HEAD_BYTES
 from rankspace.media.limits import Limits
@@ -39,7 +38,7 @@ from rankspace.media.magic import ENCODINGS
 from rankspace.media.sample import MODALITIES, Modality, Part, Sample
 from rankspace.store.content import digest, unpack
 from rankspace.store.drafts import Laid
-from rankspace.store.runs import BYTES, DIGEST, SAMPLES, Run
+from rankspace.store.runs import DIGEST, SAMPLES, Run, laid
 
 SOURCES = (
     *(Path(__file__).with_name(name) for name in ("intake.cpp", "utf8.cpp")),
@@ -52,11 +51,11 @@ _DESCRIBED = 192
 _TEXT_BYTES_MAX = 8 << 20
 """A batch whose ids and descriptions are longer together is not plain either."""
 
-_PAYLOAD_BYTES_MAX = 64 << 20
-"""The same of media that are small enough to lie in a row."""
+_SMALL = 4096
+"""Bytes of media that are gathered sooner than written one by one."""
 
-_COLUMNS = 14  # of Row in intake.cpp
-_START, _SIZE, _UP_TO_HEAD, _TOLD_END, _PAYLOAD_END = 1, 2, 8, 8, 9
+_COLUMNS = 13  # of Row in intake.cpp
+_START, _SIZE, _UP_TO_HEAD, _TOLD_END = 1, 2, 8, 8
 _ENCODINGS = ("", *ENCODINGS["audio"], *ENCODINGS["image"])  # by their number on the wire
 
 
@@ -84,7 +83,7 @@ class Head(NamedTuple):
 
 @dataclass(slots=True)
 class Plain(Laid):
-    """A batch of plain samples, as `Draft` lays it out; its pieces are views of the message."""
+    """A batch of plain samples, as `Draft` lays it out; large pieces are views of the message."""
 
     offset: int | None
     """Where it must land; None: at the end."""
@@ -108,36 +107,37 @@ class Plain(Laid):
             if places is not None and at not in places:
                 continue
             (sample_id, time_us, _, parts), (_, start, size) = line, row
-            parts[0]["data"] = size
             data = self.message[start : start + size]
-            found.append(Sample(sample_id, unpack(parts, data, _nowhere), time_us))
+            found.append(Sample(sample_id, unpack(parts, data), time_us))
         return found
 
 
 class _Bounds(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_int64) for name in (
-            "samples", "id_chars", "text_bytes", "part_bytes", "inline_bytes", "head_bytes",
-            "text_room", "payload_room",
+            "samples", "id_chars", "text_bytes", "part_bytes", "small_bytes", "head_bytes",
+            "text_room", "small_room",
         )),
         *((name, ctypes.c_void_p) for name in ("init", "update", "final")),
     )  # fmt: skip
 
 
 class _Told(ctypes.Structure):
-    _fields_ = tuple((name, ctypes.c_int64) for name in ("offset", "large", "media", "bytes"))
+    _fields_ = tuple(
+        (name, ctypes.c_int64) for name in ("offset", "large", "media", "bytes", "small")
+    )
 
 
 class _Room:
     """Where one call writes. Pages that it does not write take no memory."""
 
-    def __init__(self, samples: int, text: int, payload: int) -> None:
+    def __init__(self, samples: int, text: int, small: int) -> None:
         self.rows = np.empty((samples, _COLUMNS), np.int64)
         self.hashes = np.empty(samples * DIGEST, np.uint8)
         self.text = np.empty(text, np.uint8)
-        self.payload = np.empty(payload, np.uint8)
+        self.small = np.empty(small, np.uint8)
         self.told = _Told()
-        buffers = (self.rows, self.hashes, self.text, self.payload)
+        buffers = (self.rows, self.hashes, self.text, self.small)
         self.addresses = (*(each.ctypes.data for each in buffers), ctypes.addressof(self.told))
 
 
@@ -151,12 +151,12 @@ class Intake:
         openssl = ctypes.CDLL(importlib.import_module("_hashlib").__file__)
         functions = (openssl.SHA256_Init, openssl.SHA256_Update, openssl.SHA256_Final)
         described = 2 * limits.sample_id_chars_max + _DESCRIBED
-        text, payload = batch_samples_max * described, batch_samples_max * inline_bytes_max
-        self._room = batch_samples_max, min(text, _TEXT_BYTES_MAX), min(payload, _PAYLOAD_BYTES_MAX)
+        text = min(batch_samples_max * described, _TEXT_BYTES_MAX)
+        self._room = batch_samples_max, text, batch_samples_max * _SMALL
         self._rooms: list[_Room] = []
         self._bounds = _Bounds(
             batch_samples_max, limits.sample_id_chars_max, limits.text_bytes_max,
-            limits.part_bytes_max, inline_bytes_max, HEAD_BYTES, *self._room[1:],
+            limits.part_bytes_max, _SMALL, HEAD_BYTES, *self._room[1:],
             *(ctypes.cast(each, ctypes.c_void_p).value for each in functions),
         )  # fmt: skip
         self._inline_bytes_max = inline_bytes_max
@@ -188,38 +188,46 @@ class Intake:
 
     def _plain(self, message: bytes, count: int, room: _Room) -> Plain:
         told, table = room.told, room.rows[:count]
-        view, pieces = memoryview(message), []
-        if told.large:
-            large = table[table[:, _SIZE] > self._inline_bytes_max, _START : _SIZE + 1]
-            pieces = [view[start : start + size] for start, size in large.tolist()]
+        view = memoryview(message)
         offset = told.offset if told.offset >= 0 else None
         heads = _heads(view, table) if told.media else []
-        runs, places = _runs(room, table), table[:, : _SIZE + 1].copy()
-        return Plain(runs, pieces, offset, heads, message, places)
+        pieces = _pieces(view, room, table)
+        entries, left = laid(_runs(room, table), pieces, self._inline_bytes_max)
+        return Plain(entries, left, offset, heads, message, table[:, : _SIZE + 1].copy())
+
+
+def _pieces(view: memoryview, room: _Room, table: NDArray[np.int64]) -> list[bytes | memoryview]:
+    """All media in their order: large ones as views of the message, small neighbours together."""
+    small = room.small[: room.told.small].tobytes()
+    if not room.told.large:
+        return [small]
+    found: list[bytes | memoryview] = []
+    begun = at = 0
+    for start, size in table[:, _START : _SIZE + 1].tolist():
+        if size <= _SMALL:
+            at += size
+            continue
+        if at > begun:
+            found.append(small[begun:at])
+            begun = at
+        found.append(view[start : start + size])
+    return [*found, small[begun:]] if at > begun else found
 
 
 def _runs(room: _Room, table: NDArray[np.int64]) -> list[Run]:
     """The runs that `Draft` would make: nearly always one."""
-    count, payload = len(table), int(table[-1, _PAYLOAD_END])
-    if count <= SAMPLES and payload <= BYTES:
-        return [_run(room, table, 0, count, room.told.bytes)]
-    found, first = [], 0
-    for at, end in enumerate(table[:, _PAYLOAD_END].tolist()):
-        begun = int(table[first - 1, _PAYLOAD_END]) if first else 0
-        if at > first and (at - first == SAMPLES or end - begun > BYTES):
-            found.append(_run(room, table, first, at, int(table[first:at, _SIZE].sum())))
-            first = at
-    found.append(_run(room, table, first, count, int(table[first:, _SIZE].sum())))
+    found, at = [], 0
+    for first in range(0, len(table), SAMPLES):
+        end = min(first + SAMPLES, len(table))
+        whole = end - first == len(table)
+        size = room.told.bytes if whole else int(table[first:end, _SIZE].sum())
+        line = int(table[first - 1, _TOLD_END]) if first else 0
+        line_end = int(table[end - 1, _TOLD_END]) - 1  # without the last comma
+        hashes = room.hashes[DIGEST * first : DIGEST * end].tobytes()
+        told = room.text[line:line_end].tobytes().decode("ascii")
+        found.append(Run(hashes, f"[{told}]", b"", size, at))
+        at += size
     return found
-
-
-def _run(room: _Room, table: NDArray[np.int64], first: int, end: int, size: int) -> Run:
-    """The samples [first, end) as a run."""
-    line, at = table[first - 1, _TOLD_END : _PAYLOAD_END + 1].tolist() if first else (0, 0)
-    line_end, at_end = table[end - 1, _TOLD_END : _PAYLOAD_END + 1].tolist()
-    hashes = room.hashes[DIGEST * first : DIGEST * end].tobytes()
-    told = room.text[line : line_end - 1].tobytes().decode("ascii")  # without the last comma
-    return Run(hashes, f"[{told}]", room.payload[at:at_end].tobytes(), size)
 
 
 def _function(handle: ctypes.CDLL) -> Any:
@@ -246,7 +254,3 @@ def _agrees(intake: Intake) -> bool:
     known, media = Sample("a", (Part("text", b"x"),)), hashlib.sha256(b"x").digest()
     plain = intake.read(b"\x12\x2e\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x" + b"\x1a\x20" + media)
     return plain is not None and plain.entries[0].hashes == digest(known)
-
-
-def _nowhere(*_: int) -> bytes:
-    raise Corrupt("a plain batch names no region")

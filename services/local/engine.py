@@ -60,7 +60,7 @@ class LocalEngine(Ingesting):
 
     @property
     def inline_bytes_max(self) -> int:
-        return self._store_config.inline_bytes_max
+        return self._store_config.rows_bytes_max
 
     async def ready(self) -> None:
         self._store = await self._with(lambda: Store.open(self._store_config))

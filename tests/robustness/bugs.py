@@ -130,14 +130,14 @@ BUGS = (
     Bug(
         "torn batch", "half of a batch is committed before the other half", APPENDS,
         "        synced = any(batch.durability",
-        "        import json, rankspace.store.content as content\n"
+        "        import dataclasses, json, rankspace.store.content as content\n"
         "        for one in batches:\n"
         "            run = one.entries[0]\n"
         "            few = json.loads(getattr(run, 'told', '[]'))[: run.offsets // 2]\n"
         "            if few and one.offset is not None:\n"
-        "                kept = sum(content.sizes(line[3])[0] for line in few)\n"
-        "                a = run.hashes[: 32 * len(few)], json.dumps(few), run.payload[:kept], 0\n"
-        "                few = type(one)(one.stream, one.offset, [type(run)(*a)], one.epoch)\n"
+        "                size = sum(content.size(line[3]) for line in few)\n"
+        "                a = run.hashes[: 32 * len(few)], json.dumps(few), run.payload, size\n"
+        "                few = dataclasses.replace(one, entries=[type(run)(*a, run.at)])\n"
         "                self.settle([one])\n"
         "                with self._database.write() as connection:\n"
         "                    compare_and_append(connection, [few])\n"
@@ -162,7 +162,7 @@ BUGS = (
     ),
     Bug(
         "overlap cut wrong", "of a run that is there in part the first media are stored",
-        "rankspace/store/runs.py", "run.payload[kept:]", "run.payload[:-kept]", "",
+        "rankspace/store/runs.py", "run.payload[gone:]", "run.payload[:-gone]", "",
     ),
     Bug(
         "gap filled", "a batch beyond the end lands at the end", APPEND,

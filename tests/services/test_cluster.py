@@ -148,9 +148,8 @@ async def test_two_workers_are_one_group(store: Store, trainer: RayTrainer) -> N
 async def test_a_worker_reads_and_decodes_what_lies_in_a_bucket(
     config: StoreConfig, s3: S3
 ) -> None:
-    bucket = {"blobs": f"s3://{s3.fresh()}/media", "inline_bytes_max": 16}
-    reach = S3Config(endpoint=s3.endpoint, region="us-east-1")
-    there = config.model_copy(update={"s3": reach, **bucket})
+    reach = S3Config(endpoint=s3.endpoint, region="us-east-1", inline_bytes_max=16)
+    there = config.model_copy(update={"s3": reach, "blobs": f"s3://{s3.fresh()}/media"})
     pictures = [Sample(f"p{seed}", (part("image", seed),)) for seed in range(5)]
     size = sum(len(each.parts[0].data) for each in pictures)
     with Store.open(there) as store:

@@ -7,7 +7,6 @@ from dataclasses import replace
 import pytest
 from blake3 import blake3
 from hypothesis import given
-from hypothesis import strategies as st
 
 from rankspace.errors import Corrupt
 from rankspace.media.sample import Frame, Part, Sample
@@ -27,18 +26,12 @@ def test_the_order_of_labels_changes_nothing(sample: Sample) -> None:
     assert content.digest(replace(sample, labels=turned)) == content.digest(sample)
 
 
-@given(samples(), st.integers(0, 100))
-def test_unpacking_gives_back_what_was_packed(sample: Sample, inline_bytes_max: int) -> None:
-    pile = content.Pile()
-    parts, payload = content.pack(sample, inline_bytes_max, pile)
-    assert len(payload) <= inline_bytes_max
-    written, rows = b"".join(pile.pieces), json.loads(parts)
-
-    def get(start: int, length: int) -> bytes:
-        return written[start : start + length]
-
-    assert content.unpack(rows, payload, get) == sample.parts
-    assert content.sizes(rows) == (len(payload), content.media_bytes(sample))
+@given(samples())
+def test_unpacking_gives_back_what_was_packed(sample: Sample) -> None:
+    parts, pieces = content.pack(sample)
+    media, rows = b"".join(pieces), json.loads(parts)
+    assert content.unpack(rows, media) == sample.parts
+    assert content.size(rows) == len(media) == content.media_bytes(sample)
     hollow = content.outline(rows)
     assert [(part.modality, part.role) for part in hollow] == [
         (part.modality, part.role) for part in sample.parts
@@ -76,6 +69,6 @@ def test_without_what_was_sent_a_rejection_is_known_by_its_name_and_reason() -> 
 
 
 def test_a_payload_that_is_too_short_is_corrupt() -> None:
-    parts, _ = content.pack(Sample("a", (Part("text", b"four"),)), 100, content.Pile())
+    parts, _ = content.pack(Sample("a", (Part("text", b"four"),)))
     with pytest.raises(Corrupt):
-        content.unpack(json.loads(parts), b"fou", lambda *_: b"")
+        content.unpack(json.loads(parts), b"fou")

@@ -24,8 +24,8 @@ def on_s3(s3: S3, tmp_path: Path) -> Callable[..., StoreConfig]:
     """The config of a store whose media are in a bucket."""
 
     def config(folder: str = "one", room: str = "", **more: object) -> StoreConfig:
-        reach = {"endpoint": s3.endpoint, "region": "us-east-1", "tries": 2}
-        plain = {"blobs": f"s3://{room or s3.fresh()}/media", "inline_bytes_max": 16} | more
+        reach = {"endpoint": s3.endpoint, "region": "us-east-1", "tries": 2, "inline_bytes_max": 16}
+        plain = {"blobs": f"s3://{room or s3.fresh()}/media"} | more
         return StoreConfig.model_validate({"folder": tmp_path / folder, "s3": reach} | plain)
 
     return config

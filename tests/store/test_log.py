@@ -234,7 +234,8 @@ def test_a_reader_of_a_stream_that_is_deleted_meanwhile_is_told(store: Store) ->
 def test_changed_bytes_are_noticed(sqlite: StoreConfig) -> None:
     with Store.open(sqlite) as store:
         store.log.create("s")
-        store.log.append("s", 0, [text(1), text(2, 100)])
+        store.log.append("s", 0, [text(1)])
+        store.log.append("s", 1, [text(2, 100)])
     with sqlite3.connect(sqlite.folder / "store.db") as database:
         database.execute("UPDATE runs SET payload = ? WHERE payload = ?", (b"9", b"1"))
     database.close()

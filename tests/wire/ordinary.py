@@ -79,7 +79,7 @@ def assert_equal(plain: Plain, samples: list[Sample], batch: Batch) -> None:
     for row, other in zip(plain.entries, batch.entries, strict=True):
         assert type(row) is type(other)
         assert [*map(type, row)] == [*map(type, other)]
-    assert [*map(bytes, plain.pieces)] == batch.pieces
+    assert b"".join(plain.pieces) == b"".join(batch.pieces)
     assert plain.size == batch.size
     assert plain.samples() == samples
     assert plain.samples({len(samples) - 1}) == samples[-1:]
