@@ -134,6 +134,8 @@ class Quotas:
         self._config = config
         self._holder = holder
         self._clock = clock
+        self._quotas = {quota.tenant: quota for quota in config.tenants}
+        self._others = self._quotas.get("*", TenantQuota())
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._opening: dict[str, asyncio.Lock] = {}
 
@@ -190,8 +192,7 @@ class Quotas:
 
     def of(self, tenant: str) -> TenantQuota:
         """The quota of a tenant: its own, else that of all."""
-        found = {quota.tenant: quota for quota in self._config.tenants}
-        return found.get(tenant) or found.get("*") or TenantQuota()
+        return self._quotas.get(tenant, self._others)
 
     def _charged(self, tenant: str, stream: str) -> Iterator[tuple[str, _Account]]:
         """The accounts that an append is charged to, with whose they are."""

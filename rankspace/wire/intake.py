@@ -97,6 +97,10 @@ class Plain(Laid):
     table: NDArray[np.int64]
     """[samples, 3]: event time, where its data begin in the message, and their length."""
 
+    @property
+    def offsets(self) -> int:
+        return len(self.table)
+
     def samples(self, places: Collection[int] | None = None) -> list[Sample]:
         """Those at these places, in their order; None: all of them."""
         lines = [

@@ -55,17 +55,22 @@ class Queue:
 
     async def enter(self, size: int) -> None:
         """Wait for room; an append that alone is larger than the bound goes in alone."""
-        config = self._config
+        if self._fits(size) and not self._turn.locked():
+            return
         try:
-            async with asyncio.timeout(config.commit_wait_s), self._turn:
-                while self._number and (
-                    self._number >= config.commit_queue_max
-                    or self._bytes + size > config.commit_queue_bytes_max
-                ):
+            async with asyncio.timeout(self._config.commit_wait_s), self._turn:
+                while not self._fits(size):
                     self._room.clear()
                     await self._room.wait()
         except TimeoutError as error:
             raise Overloaded("too much waits to be stored", retry_after_s=1.0) from error
+
+    def _fits(self, size: int) -> bool:
+        config = self._config
+        return not self._number or (
+            self._number < config.commit_queue_max
+            and self._bytes + size <= config.commit_queue_bytes_max
+        )
 
     def add(self, waiting: Waiting) -> None:
         """Take what has found room."""
