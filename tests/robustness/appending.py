@@ -73,9 +73,10 @@ class Appending:
             durability=self._durability,  # type: ignore[arg-type]
         )
         try:
-            async with asyncio.timeout(PATIENCE_S):
-                await self._call.write(pb.AppendSamplesRequest(setup=setup))
-                answer = await self._call.read()
+            with self._caller.unheard(kind, self._stream, began, asked=epoch):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._call.write(pb.AppendSamplesRequest(setup=setup))
+                    answer = await self._call.read()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError, TimeoutError) as error:
             self._caller.ended(error, kind, self._stream, began, asked=epoch)
             raise Ended from error

@@ -4,6 +4,9 @@ What is refused in the call or as the status with a reason has had no effect. Wh
 (a connection that broke, a deadline, a fault of the server's own) is unknown: it may have had.
 """
 
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +64,15 @@ class Caller:
         """Write an operation that ends now."""
         self.recorder.add(Operation(self.name, kind, stream, invoked, now(), **values))
 
+    @contextmanager
+    def unheard(self, kind: Kind, stream: str, invoked: int, **said: Any) -> Iterator[None]:
+        """Write down, too, what is cancelled inside: it may have been done."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.note(kind, stream, invoked, outcome="unknown", reason="CANCELLED", **said)
+            raise
+
     def ended(self, error: Exception, kind: Kind, stream: str, invoked: int, **said: Any) -> None:
         """Write an operation that ended with an error instead of an answer."""
         reason = "UNREACHABLE"
@@ -77,7 +89,8 @@ class Caller:
         try:
             if kind == "finalize":
                 request = pb.FinalizeStreamRequest(name=name)
-                answer = await self.stub.FinalizeStream(request, timeout=PATIENCE_S)
+                with self.unheard(kind, stream, began):
+                    answer = await self.stub.FinalizeStream(request, timeout=PATIENCE_S)
             else:
                 answer = await self.stub.GetStream(
                     pb.GetStreamRequest(name=name), timeout=PATIENCE_S

@@ -76,7 +76,8 @@ async def _tried(caller: Caller, stream: str, offset: int, name: str) -> None:
     said: dict[str, Any] = {"keys": (key_of(name),)}
     request = pb.RetryRejectRequest(stream=wire_name(stream), offset=offset)
     try:
-        answer = await caller.stub.RetryReject(request, timeout=PATIENCE_S)
+        with caller.unheard("append", stream, began, **said):
+            answer = await caller.stub.RetryReject(request, timeout=PATIENCE_S)
     except grpc.aio.AioRpcError as error:
         reason = failure(error).reason()
         refused = reason in ("INVALID_INPUT", "LIMIT_EXCEEDED", "MALFORMED_MEDIA", "NOT_FOUND")
