@@ -5,7 +5,8 @@
 // (J. O'Connor, J-P. Aumasson, S. Neves, Z. Wilcox-O'Hearn: BLAKE3, 2020, §2 and §5.) Whole chunks of all
 // inputs fill the lanes first, then their last ones, then the parents of each level. A left subtree has the
 // largest power of two of chunks, which is what pairing neighbours gives; an input of more than `SPAN`
-// chunks is taken in spans of as many, whose values go on a stack.
+// chunks is taken in spans of as many, whose values go on a stack. An input may lie in any number of
+// places: a chunk that lies in one is read there, any other is joined first.
 //
 // Nothing is allocated, less than 64 KB of stack are used, and nothing but the inputs is read. It runs on
 // 16 lanes with AVX-512, on 8 with AVX2, and on 4 with what the compiler makes of vectors elsewhere. While
@@ -30,11 +31,23 @@ namespace blake3 {
 
 typedef int64_t num;
 
-struct Input {  // what is hashed is head ++ data ++ tail
-    const uint8_t* head; num head_size;
-    const uint8_t* data; num data_size;
-    const uint8_t* tail; num tail_size;
-    num size() const { return head_size + data_size + tail_size; }
+struct Part { const uint8_t* at; num size; };  // bytes in one place
+
+struct Input {  // what is hashed is its parts, one after the other
+    const Part* parts;
+    num count, size;
+    static Input of(const Part* parts, num count) {
+        num size = 0;
+        for (num i = 0; i < count; i++) size += parts[i].size;
+        return {parts, count, size};
+    }
+};
+
+struct Cursor {  // a part of an input, and how many bytes come before it
+    num part = 0, before = 0;
+    void seek(const Input& input, num to) {  // on to the part that has this byte
+        while (part < input.count && to - before >= input.parts[part].size) before += input.parts[part++].size;
+    }
 };
 
 static const num BLOCK = 64, CHUNK = 1024, DIGEST = 32;
@@ -139,28 +152,32 @@ struct Piece {
     num full;                  // how many of them have all their bytes
     uint8_t* to;
     num base, nodes;           // where its values are, and how many
+    Cursor start;              // not behind its first byte
     bool whole() const { return chunks == total; }
 };
 
 static inline num chunks_of(num size) { return size > CHUNK ? (size + CHUNK - 1) / CHUNK : 1; }
 
-// The bytes [from, from + size) of an input, in one place.
-static inline const uint8_t* joined(const Input& input, num from, num size, uint8_t* room) {
-    const uint8_t* parts[3] = {input.head, input.data, input.tail};
-    num sizes[3] = {input.head_size, input.data_size, input.tail_size}, done = 0;
-    for (int i = 0; i < 3 && done < size; from -= sizes[i++]) {
-        num start = from > 0 ? from : 0, some = sizes[i] - start;
-        if (some <= 0) continue;
-        if (some > size - done) some = size - done;
-        if (some == size) return parts[i] + start;
-        memcpy(room + done, parts[i] + start, (size_t)some);
+// The bytes [from, from + size) of an input, in one place; the cursor is at the first of them.
+static inline const uint8_t* joined(const Input& input, Cursor at, num from, num size, uint8_t* room) {
+    if (!size) return room;
+    const Part* part = input.parts + at.part;
+    num skip = from - at.before;
+    if (part->size - skip >= size) return part->at + skip;
+    for (num done = 0; done < size; part++, skip = 0) {
+        num some = part->size - skip < size - done ? part->size - skip : size - done;
+        if (some) memcpy(room + done, part->at + skip, (size_t)some);
         done += some;
     }
     return room;
 }
 
 struct Slice {
-    struct Walk { num piece, chunk; bool full; };  // over the full chunks of all pieces, then over the others
+    struct Walk {  // over the full chunks of all pieces, then over the others
+        num piece, chunk;
+        bool full;
+        Cursor cursor;  // not behind the chunk
+    };
 
     Queue queue;
     num count = 0, held = 0;
@@ -169,15 +186,15 @@ struct Slice {
     explicit Slice(const Kernels& with) : queue(with) {}
 
     bool takes(num chunks) const { return count < PIECES && held + chunks <= SPAN; }
-    void add(const Input& input, num first, num chunks, num total, uint8_t* to) {
-        num full = input.size() / CHUNK - first;
-        pieces[count++] = {&input, first, chunks, total, full < chunks ? full : chunks, to, held, chunks};
+    void add(const Input& input, num first, num chunks, num total, uint8_t* to, Cursor start = Cursor()) {
+        num full = input.size / CHUNK - first;
+        pieces[count++] = {&input, first, chunks, total, full < chunks ? full : chunks, to, held, chunks, start};
         held += chunks;
     }
 
     // The value of each piece; of one that is all of its input, the digest.
     void run() {
-        Walk now = {0, -1, true}, later = now;
+        Walk now = {0, -1, true, pieces[0].start}, later = now;
         for (num i = 0; i < queue.kernel.lanes; i++) next(later);
         while (next(now)) {
             next(later);
@@ -204,26 +221,34 @@ struct Slice {
         while (at.piece < count) {
             const Piece& p = pieces[at.piece];
             if (at.chunk < (at.full ? p.full : p.chunks)) return true;
-            if (++at.piece == count && at.full) at = {0, 0, false};
-            at.chunk = at.full || at.piece == count ? 0 : pieces[at.piece].full;
+            if (++at.piece == count && at.full) at = {0, 0, false, {}};
+            if (at.piece == count) break;
+            at.chunk = at.full ? 0 : pieces[at.piece].full;
+            at.cursor = pieces[at.piece].start;
         }
         return false;
     }
 
-    void push(const Walk& now, const Walk& later) {
+    void push(Walk& now, Walk& later) {
         const Piece& p = pieces[now.piece];
-        num at = p.first + now.chunk, size = now.full ? CHUNK : p.input->size() - CHUNK * at;
-        const uint8_t* from = joined(*p.input, CHUNK * at, size, queue.room());
+        num at = p.first + now.chunk, size = now.full ? CHUNK : p.input->size - CHUNK * at;
+        now.cursor.seek(*p.input, CHUNK * at);
+        const uint8_t* from = joined(*p.input, now.cursor, CHUNK * at, size, queue.room());
         uint8_t* to = p.total == 1 ? p.to : values[0] + DIGEST * (p.base + now.chunk);
         uint32_t flags = p.total == 1 ? END | ROOT : END;
-        queue.push({from, later.piece < count ? data(later) : from, to, (uint64_t)at, (uint32_t)size, START, 0, flags});
+        const uint8_t* ahead = later.piece < count ? likely(later) : from;
+        queue.push({from, ahead, to, (uint64_t)at, (uint32_t)size, START, 0, flags});
     }
 
-    // Where the data begin that are in a chunk.
-    const uint8_t* data(const Walk& at) const {
+    // Where the bytes of a chunk begin, or those of them around its middle, if they lie in many places.
+    const uint8_t* likely(Walk& at) const {
         const Piece& p = pieces[at.piece];
-        num from = CHUNK * (p.first + at.chunk) - p.input->head_size, size = p.input->data_size;
-        return p.input->data + (from < 0 ? 0 : from < size ? from : size);
+        const Input& input = *p.input;
+        num from = CHUNK * (p.first + at.chunk), size = input.size - from < CHUNK ? input.size - from : CHUNK;
+        at.cursor.seek(input, from + size / 2);
+        if (at.cursor.part == input.count) return nullptr;
+        num skip = from - at.cursor.before;
+        return input.parts[at.cursor.part].at + (skip > 0 ? skip : 0);
     }
 
     // From the values of a level those of the next; whether there was anything to pair.
@@ -248,6 +273,7 @@ struct Slice {
 static inline void hash_spans(Slice& slice, const Input& input, num total, uint8_t* digest) {
     uint8_t stack[LEVELS + 1][DIGEST];
     num height = 0;
+    Cursor start;
     auto join = [&](uint32_t flags, uint8_t* to) {
         height -= 2;
         slice.queue.kernel.one({stack[height], stack[height], to, 0, (uint32_t)BLOCK, 0, PARENT, flags});
@@ -256,7 +282,8 @@ static inline void hash_spans(Slice& slice, const Input& input, num total, uint8
     for (num first = 0; first < total; first += SPAN) {
         num behind = first / SPAN, some = total - first < SPAN ? total - first : SPAN;
         while (height > __builtin_popcountll((uint64_t)behind)) join(0, stack[height - 2]);
-        slice.add(input, first, some, total, stack[height]);
+        start.seek(input, CHUNK * first);
+        slice.add(input, first, some, total, stack[height], start);
         slice.run();
         height++;
     }
@@ -269,7 +296,7 @@ static inline void hash_many(const Input* inputs, num count, uint8_t* digests, n
     const Kernels with = kernels(lanes);
     Slice slice(with);
     for (num i = 0; i < count; i++) {
-        num chunks = chunks_of(inputs[i].size());
+        num chunks = chunks_of(inputs[i].size);
         if (!slice.takes(chunks)) slice.run();
         if (chunks > SPAN) hash_spans(slice, inputs[i], chunks, digests + DIGEST * i);
         else slice.add(inputs[i], 0, chunks, chunks, digests + DIGEST * i);

@@ -24,7 +24,7 @@ SOURCES = (Path(__file__).with_name("hashing.cpp"), *HEADERS)
 SIZE = 32
 """Bytes of a hash."""
 
-_JOINED = 128 << 10  # bytes that are hashed sooner in one piece, though they are copied
+_JOINED = 128 << 10  # bytes that are hashed at once, though they are copied; larger pieces are not
 _FEW = 2 * SIZE  # hashes that are chained sooner one by one
 _LANES = 16  # at most
 
@@ -33,10 +33,14 @@ def digest(*pieces: bytes) -> bytes:
     """BLAKE3 of all pieces, one after the other: 32 bytes."""
     if sum(map(len, pieces)) < _JOINED:
         return blake3(b"".join(pieces)).digest()
-    hasher = blake3()
+    hasher, some, size = blake3(), list[bytes](), 0
     for piece in pieces:
-        hasher.update(piece)
-    return hasher.digest()
+        if size + len(piece) > _JOINED:
+            hasher.update(b"".join(some))
+            some, size = [], 0
+        some.append(piece)
+        size += len(piece)
+    return hasher.update(b"".join(some)).digest()
 
 
 def chain(before: bytes, contents: bytes) -> bytes:

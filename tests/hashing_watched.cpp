@@ -20,14 +20,24 @@ static const uint8_t* memory(num size) {
     return found;
 }
 
-static bool agree(num count, num size_max) {
-    std::vector<Input> inputs;
-    for (num i = 0; i < count; i++) {
-        num size = below(4) ? below(size_max + 1) : 64 * below(size_max / 64 + 1);
-        num head = below(3) ? below(size + 1) : 0, data = below(3) ? below(size - head + 1) : size - head;
-        num tail = size - head - data;
-        inputs.push_back({memory(head), head, memory(data), data, memory(tail), tail});
+// So many bytes in few places or in many, each with memory of its own.
+static std::vector<Part> cut(num size) {
+    std::vector<Part> parts;
+    num most = below(2) ? size : 1 + below(below(2) ? 2000 : 50);
+    while (size) {
+        num some = below(3) ? below((most < size ? most : size) + 1) : most < size ? most : size;
+        parts.push_back({memory(some), some});
+        size -= some;
     }
+    if (below(2)) parts.push_back({nullptr, 0});
+    return parts;
+}
+
+static bool agree(num count, num size_max) {
+    std::vector<std::vector<Part>> cuts;
+    std::vector<Input> inputs;
+    for (num i = 0; i < count; i++) cuts.push_back(cut(below(4) ? below(size_max + 1) : 64 * below(size_max / 64 + 1)));
+    for (const auto& parts : cuts) inputs.push_back(Input::of(parts.data(), (num)parts.size()));
     size_t room = (size_t)(DIGEST * count);
     uint8_t *first = (uint8_t*)malloc(room), *other = (uint8_t*)malloc(room);
     bool same = true;
@@ -39,8 +49,8 @@ static bool agree(num count, num size_max) {
         chain(first, other, 0, lanes);
         memcpy(first, other, room);
     }
-    for (const Input& input : inputs)
-        for (const uint8_t* each : {input.head, input.data, input.tail}) free((void*)each);
+    for (const auto& parts : cuts)
+        for (const Part& part : parts) free((void*)part.at);
     free(first);
     free(other);
     return same;

@@ -4,6 +4,7 @@ import ctypes
 import random
 import subprocess
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,25 +23,32 @@ EDGES = sorted(
     | {size + by for size in (1, 64, 128) for by in (-1, 0, 1)}
     | {count * CHUNK + by for count in (1, 2, 3, 16, 17, 33) for by in (-1, 0, 1)}
 )
-Cut = tuple[bytes, bytes, bytes]
+Cut = Sequence[bytes | None]
+
+
+class Place(ctypes.Structure):
+    """blake3::Part."""
+
+    _fields_ = (("at", ctypes.c_char_p), ("size", ctypes.c_int64))
 
 
 class Input(ctypes.Structure):
     """blake3::Input."""
 
-    _fields_ = tuple(
-        (f"{part}{what}", kind)
-        for part in ("head", "data", "tail")
-        for what, kind in (("", ctypes.c_char_p), ("_size", ctypes.c_int64))
+    _fields_ = (
+        ("parts", ctypes.POINTER(Place)),
+        ("count", ctypes.c_int64),
+        ("size", ctypes.c_int64),
     )
 
 
-def many(
-    library: ctypes.CDLL, inputs: Sequence[tuple[bytes | None, ...]], lanes: int
-) -> list[bytes]:
-    told = (Input * len(inputs))(
-        *(Input(*(each for part in cut for each in (part, len(part or b"")))) for cut in inputs)
-    )
+def told_of(cut: Cut) -> Input:
+    parts = (Place * len(cut))(*(Place(part, len(part or b"")) for part in cut))
+    return Input(parts, len(cut), sum(part.size for part in parts))
+
+
+def many(library: ctypes.CDLL, inputs: Sequence[Cut], lanes: int) -> list[bytes]:
+    told = (Input * len(inputs))(*map(told_of, inputs))
     found = (ctypes.c_char * (32 * len(inputs)))()
     count, most = ctypes.c_int64(len(inputs)), ctypes.c_int64(lanes)
     library.hashing_many(told, count, found, most)
@@ -48,7 +56,7 @@ def many(
 
 
 def whole(cut: Cut) -> bytes:
-    return blake3(b"".join(cut)).digest()
+    return blake3(b"".join(part or b"" for part in cut)).digest()
 
 
 def looped(before: bytes, contents: bytes) -> bytes:
@@ -70,6 +78,16 @@ def cut(size: int, chance: random.Random) -> Cut:
     first = min(size, chance.choice((0, 1, 90, chance.randint(0, size))))
     last = max(first, size - chance.choice((0, 4, chance.randint(0, size))))
     return data[:first], data[first:last], data[last:]
+
+
+def shredded(size: int, chance: random.Random) -> Cut:
+    """So many bytes in any number of pieces of any kind, some of them empty."""
+    data, most = chance.randbytes(size), chance.choice((3, 200, 1200, 40_000))
+    edges, at = [0], 0
+    while at < size:
+        at = min(size, at + chance.choice((0, 1, CHUNK, chance.randint(0, most))))
+        edges.append(at)
+    return [data[start:end] for start, end in pairwise(edges)] + [b""] * chance.randint(0, 2)
 
 
 sizes = st.sampled_from([size for size in EDGES if size <= 100_000]) | st.integers(0, 3000)
@@ -97,10 +115,29 @@ def test_an_input_of_any_length_is_hashed_however_it_is_cut(
 
 
 @HERE
+@given(st.lists(sizes, max_size=8), st.randoms(use_true_random=False), st.sampled_from(LANES))
+def test_inputs_in_any_number_of_places_are_hashed_as_in_one(
+    native: ctypes.CDLL, sizes: list[int], chance: random.Random, lanes: int
+) -> None:
+    inputs = [shredded(size, chance) for size in sizes]
+    assert many(native, inputs, lanes) == [*map(whole, inputs)]
+
+
+@HERE
+@pytest.mark.parametrize("lanes", LANES)
+def test_an_input_of_many_spans_is_hashed_wherever_its_pieces_end(
+    native: ctypes.CDLL, lanes: int
+) -> None:
+    chance = random.Random(lanes)
+    for size in (1537 * CHUNK + 7, 4 << 20):
+        one, other = shredded(size, chance), shredded(300, chance)
+        assert many(native, [other, one, other], lanes) == [*map(whole, (other, one, other))], size
+
+
+@HERE
 def test_nothing_lies_at_no_address(native: ctypes.CDLL) -> None:
-    assert many(native, [(None, None, None), (None, b"x", None)], 16) == [
-        whole((b"", b"", b"")), whole((b"", b"x", b"")),
-    ]  # fmt: skip
+    inputs: list[Cut] = [(None, None, None), (None, b"x", None), ()]
+    assert many(native, inputs, 16) == [*map(whole, inputs)]
     assert many(native, [], 16) == []
 
 
@@ -128,9 +165,12 @@ def test_published_vectors_are_hashed_as_published(native: ctypes.CDLL, lanes: i
     assert [*map(hashing.digest, inputs)] == hashes
 
 
-@given(st.lists(st.binary(max_size=100)), st.sampled_from([0, 1, 128 << 10, 300_000]))
+@given(
+    st.lists(st.binary(max_size=100) | st.sampled_from([b"x" * 50_000, b"y" * (128 << 10)])),
+    st.sampled_from([0, 1, 128 << 10, 300_000]),
+)
 def test_pieces_are_hashed_as_one(pieces: list[bytes], large: int) -> None:
-    pieces.append(bytes(large))
+    pieces.insert(len(pieces) // 2, bytes(large))
     assert hashing.digest(*pieces) == blake3(b"".join(pieces)).digest()
 
 

@@ -1,11 +1,12 @@
 """Streams, batches and what is read back."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from rankspace.errors import InvalidInput
+from rankspace.hashing import digest
 from rankspace.media.sample import Modality, Sample
 from rankspace.store.entries import Durability, Refusal, Rejected, Retention, Stream, StreamChange
 from rankspace.v1 import ingestion_pb2 as pb
@@ -156,32 +157,34 @@ def write_reject(reject: Refusal, code: int) -> pb.Reject:
     )
 
 
-def content_hash(samples: Iterable[media_pb2.Sample]) -> bytes:
-    """SHA-256 of all media bytes in order: SampleBatch.content_hash."""
-    return _hash(piece for sample in samples for piece in _media(sample))
-
-
-def check_hash(batch: pb.SampleBatch, media: Iterable[bytes] | None = None) -> None:
+def check_hash(batch: pb.SampleBatch, media: Sequence[bytes] | None = None) -> None:
     """Refuse a batch that is not the one that was sent; `media` are its media, if read already."""
-    if not batch.content_hash:
+    if not batch.content_hash and not batch.content_blake3:
         return
-    if batch.content_hash != (content_hash(batch.samples) if media is None else _hash(media)):
-        raise InvalidInput(
-            "the media do not have this hash; send the batch again", "batch.content_hash"
-        )
+    pieces = content(batch.samples) if media is None else media
+    for name, sent, hashed in (
+        ("batch.content_hash", batch.content_hash, _sha256),
+        ("batch.content_blake3", batch.content_blake3, digest),
+    ):
+        if sent and sent != hashed(*pieces):
+            raise InvalidInput("the media do not have this hash; send the batch again", name)
 
 
-def _hash(media: Iterable[bytes]) -> bytes:
+def content(samples: Iterable[media_pb2.Sample]) -> list[bytes]:
+    """The media bytes of all parts in order: what the hashes of a batch are of."""
+    return [piece for sample in samples for part in sample.parts for piece in _media(part)]
+
+
+def _sha256(*pieces: bytes) -> bytes:
     hasher = hashlib.sha256()
-    for piece in media:
+    for piece in pieces:
         hasher.update(piece)
     return hasher.digest()
 
 
-def _media(sample: media_pb2.Sample) -> Iterator[bytes]:
-    for part in sample.parts:
-        yield part.text.utf8 or part.audio.data or part.image.data or part.video.data
-        yield from (frame.image for frame in part.video.frames)
+def _media(part: media_pb2.Part) -> Iterator[bytes]:
+    yield part.text.utf8 or part.audio.data or part.image.data or part.video.data
+    yield from (frame.image for frame in part.video.frames)
 
 
 def read_offset(batch: pb.SampleBatch) -> int | None:
@@ -193,8 +196,11 @@ def read_offset(batch: pb.SampleBatch) -> int | None:
 
 def write_batch(samples: Iterable[Sample], offset: int | None) -> pb.SampleBatch:
     """A batch with its hash."""
-    messages = [write_sample(sample) for sample in samples]
-    return pb.SampleBatch(offset=offset, samples=messages, content_hash=content_hash(messages))
+    batch = [*samples]
+    messages = [write_sample(sample) for sample in batch]
+    parts = (part for sample in batch for part in sample.parts)
+    media = (piece for part in parts for piece in (part.data, *(one.image for one in part.frames)))
+    return pb.SampleBatch(offset=offset, samples=messages, content_blake3=digest(*media))
 
 
 def read_filter(message: pb.ReadFilter) -> Filter:

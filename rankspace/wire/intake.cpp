@@ -5,7 +5,7 @@
 // case has to be thought of here that is not right in every respect.
 //
 // Every read goes through a View, which knows its end. Nothing is allocated; what is written goes into
-// the caller's rows (as many as samples are taken), hashes and text (whose ends are checked).
+// the caller's rows and parts (as many as samples are taken), hashes and text (whose ends are checked).
 #include <cstdint>
 #include <cstring>
 
@@ -288,6 +288,7 @@ struct Layout {
 static void hash(const uint8_t* message, const Row* rows, num count, uint8_t* digests) {
     static const uint8_t FRAMES[4] = {0};  // none
     uint8_t heads[HEADS_ROOM];
+    blake3::Part parts[blake3::PIECES][3];
     blake3::Input inputs[blake3::PIECES];
     for (num done = 0, some = 0; done < count; done += some) {
         Layout layout = {heads};
@@ -296,7 +297,10 @@ static void hash(const uint8_t* message, const Row* rows, num count, uint8_t* di
             if (heads + HEADS_ROOM - layout.at < AROUND + row.id_size) break;
             const uint8_t* head = layout.at;
             layout.head(message, row);
-            inputs[some] = {head, layout.at - head, message + row.start, row.size, FRAMES, sizeof FRAMES};
+            parts[some][0] = {head, layout.at - head};
+            parts[some][1] = {message + row.start, row.size};
+            parts[some][2] = {FRAMES, sizeof FRAMES};
+            inputs[some] = blake3::Input::of(parts[some], 3);
         }
         blake3::hash_many(inputs, some, digests + DIGEST * done);
     }
@@ -347,8 +351,29 @@ static void describe(Text& text, const uint8_t* message, const Row& row) {
     text.put("}]],");
 }
 
-// How many samples there are, checked; 0: declined. `hash` is what was sent of their media, if anything.
-static num read(const Reader& reader, View message, Row* rows, Told& told, View& hash) {
+// The hashes of all media, one after the other, that were sent, if any.
+struct Sent {
+    View sha256, blake3;
+
+    // Whether they are right. The media are listed in `parts`, which has room for as many as `rows`.
+    bool hold(const Bounds& bounds, const uint8_t* message, const Row* rows, num count, blake3::Part* parts) const {
+        uint8_t found[DIGEST];
+        if (sha256.at != nullptr) {
+            Sha sha(bounds);
+            for (num i = 0; i < count; i++) sha.add(message + rows[i].start, rows[i].size);
+            sha.end(found);
+            if (memcmp(found, sha256.at, DIGEST) != 0) return false;
+        }
+        if (blake3.at == nullptr) return true;
+        for (num i = 0; i < count; i++) parts[i] = {message + rows[i].start, rows[i].size};
+        const blake3::Input media = blake3::Input::of(parts, count);
+        blake3::hash_many(&media, 1, found);
+        return memcmp(found, blake3.at, DIGEST) == 0;
+    }
+};
+
+// How many samples there are, checked; 0: declined.
+static num read(const Reader& reader, View message, Row* rows, Told& told, Sent& sent) {
     num count = 0;
     while (message.more()) {
         View batch, inner;
@@ -362,32 +387,32 @@ static num read(const Reader& reader, View message, Row* rows, Told& told, View&
                 continue;
             }
             if (!once(seen, tag)) return 0;
-            if (tag == 0x08 ? !read_number(batch, told.offset) : tag != 0x1a || !read_bytes(batch, hash)) return 0;
-            if (tag == 0x1a && hash.size() != DIGEST) return 0;
+            if (tag == 0x08) {
+                if (!read_number(batch, told.offset)) return 0;
+                continue;
+            }
+            if (tag != 0x1a && tag != 0x22) return 0;
+            View& hash = tag == 0x1a ? sent.sha256 : sent.blake3;
+            if (!read_bytes(batch, hash) || hash.size() != DIGEST) return 0;
         }
     }
     return count;
 }
 
 // How many samples the message holds, all of them plain and told in `rows`, `hashes`, `words`, `small`
-// (the small media, one after the other) and `told`; 0: it is declined.
+// (the small media, one after the other) and `told`; 0: it is declined. What `parts` holds is of no use.
 extern "C" num intake_read(
-    const uint8_t* message, num size, const Bounds* bounds, Row* rows, uint8_t* hashes, char* words,
-    char* small, Told* told
+    const uint8_t* message, num size, const Bounds* bounds, Row* rows, blake3::Part* parts, uint8_t* hashes,
+    char* words, char* small, Told* told
 ) {
     if (size < 0 || size > INT32_MOST) return 0;
-    View whole, sent;
+    View whole;
+    Sent sent;
     whole.at = message;
     whole.end = message + size;
     *told = {-1, 0, 0, 0, 0};
     num count = read({*bounds, message}, whole, rows, *told, sent);
-    if (sent.at != nullptr && count) {
-        uint8_t found[DIGEST];
-        Sha sha(*bounds);
-        for (num i = 0; i < count; i++) sha.add(message + rows[i].start, rows[i].size);
-        sha.end(found);
-        if (memcmp(found, sent.at, DIGEST) != 0) return 0;
-    }
+    if (!count || !sent.hold(*bounds, message, rows, count, parts)) return 0;
     hash(message, rows, count, hashes);
     Text text = {words, words, words + bounds->text_room};
     Text kept = {small, small, small + bounds->small_room};

@@ -9,13 +9,13 @@ goes the ordinary way, which is also where all refusals are worded.
 
 Plain is a message of batches only (protobuf joins them, and the last offset and hash hold), whose
 samples each have an id of printable ASCII, no labels and one part: text, audio or an image, without
-a start, in an encoding that its first bytes bear out. A batch with a content hash that is not that
-of its media is not plain either. Fields in any order are; numbers in a longer form than they need,
-fields that come twice in their message, fields that nobody knows, and ids of more than 16,000
-characters are not.
+a start, in an encoding that its first bytes bear out. A batch with a hash that is not that of its
+media is not plain either. Fields in any order are; numbers in a longer form than they need, fields
+that come twice in their message, fields that nobody knows, and ids of more than 16,000 characters
+are not.
 
-What a client says of its media is SHA-256, which is OpenSSL's, as Python's `hashlib` has loaded it;
-samples are hashed by BLAKE3 (rankspace/blake3.h), many at once.
+Samples, and what a client says of their media, are hashed by BLAKE3 (rankspace/blake3.h). It may
+say it in SHA-256 instead, which is OpenSSL's, as Python's `hashlib` has loaded it.
 """
 
 import ctypes
@@ -30,8 +30,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rankspace import hashing
 from rankspace.compiled import library
-from rankspace.hashing import HEADERS
 from rankspace.media.heads import HEAD_BYTES
 from rankspace.media.limits import Limits
 from rankspace.media.magic import ENCODINGS
@@ -42,7 +42,7 @@ from rankspace.store.runs import DIGEST, SAMPLES, Run, laid
 
 SOURCES = (
     *(Path(__file__).with_name(name) for name in ("intake.cpp", "utf8.cpp")),
-    *HEADERS,
+    *hashing.HEADERS,
 )
 
 _DESCRIBED = 192
@@ -55,6 +55,7 @@ _SMALL = 4096
 """Bytes of media that are gathered sooner than written one by one."""
 
 _COLUMNS = 13  # of Row in intake.cpp
+_PART = 2  # an address and a size
 _START, _SIZE, _UP_TO_HEAD, _TOLD_END = 1, 2, 8, 8
 _ENCODINGS = ("", *ENCODINGS["audio"], *ENCODINGS["image"])  # by their number on the wire
 
@@ -137,11 +138,12 @@ class _Room:
 
     def __init__(self, samples: int, text: int, small: int) -> None:
         self.rows = np.empty((samples, _COLUMNS), np.int64)
+        self.parts = np.empty((samples, _PART), np.int64)
         self.hashes = np.empty(samples * DIGEST, np.uint8)
         self.text = np.empty(text, np.uint8)
         self.small = np.empty(small, np.uint8)
         self.told = _Told()
-        buffers = (self.rows, self.hashes, self.text, self.small)
+        buffers = (self.rows, self.parts, self.hashes, self.text, self.small)
         self.addresses = (*(each.ctypes.data for each in buffers), ctypes.addressof(self.told))
 
 
@@ -237,7 +239,7 @@ def _runs(room: _Room, table: NDArray[np.int64]) -> list[Run]:
 def _function(handle: ctypes.CDLL) -> Any:
     function = handle.intake_read
     function.restype = ctypes.c_int64
-    function.argtypes = (ctypes.c_char_p, ctypes.c_int64, *(ctypes.c_void_p,) * 6)
+    function.argtypes = (ctypes.c_char_p, ctypes.c_int64, *(ctypes.c_void_p,) * 7)
     return function
 
 
@@ -255,6 +257,7 @@ def _heads(view: memoryview, table: NDArray[np.int64]) -> list[Head]:
 
 def _agrees(intake: Intake) -> bool:
     """Whether it hashes as the ordinary way does; OpenSSL's functions are called by their names."""
-    known, media = Sample("a", (Part("text", b"x"),)), hashlib.sha256(b"x").digest()
-    plain = intake.read(b"\x12\x2e\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x" + b"\x1a\x20" + media)
+    known, sent = Sample("a", (Part("text", b"x"),)), b"\x12\x0a\x0a\x01a\x1a\x05\x12\x03\x0a\x01x"
+    sent += b"\x1a\x20" + hashlib.sha256(b"x").digest() + b"\x22\x20" + hashing.digest(b"x")
+    plain = intake.read(bytes([0x12, len(sent)]) + sent)
     return plain is not None and plain.entries[0].hashes == digest(known)

@@ -176,7 +176,7 @@ def test_bytes_that_are_no_message_are_refused_in_words(server: Watched, method:
 def test_a_part_of_any_fields_is_refused_alone(server: Watched, name: str) -> None:
     good = write_batch([Sample("good", (part("text"),))], None)
     good.samples.add(sample_id="odd").parts.append(ODD[name])
-    good.content_hash = b""
+    good.content_blake3 = b""
     setup = pb.AppendSamplesRequest(setup=pb.AppendSetup(stream="streams/s"))
     with grpc.insecure_channel(server.address) as channel:
         call: Any = channel.stream_stream(

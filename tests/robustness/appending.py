@@ -102,7 +102,7 @@ class Appending:
             if name in grown:
                 named = media_pb2.Part(growing=media_pb2.GrowingMedia(media_id=name))
                 message.samples[at].parts[-1].CopyFrom(named)
-                message.content_hash = b""
+                message.content_blake3 = b""
         said = {"offset": offset, "keys": tuple(map(key_of, names)), "media": tuple(grown)}
         if offset is not None and not grown and ERA not in self._stream:
             self._caller.recorder.remember(self._stream, self._epoch, offset, names)

@@ -99,7 +99,7 @@ async def test_a_sample_that_cannot_be_read_off_the_wire_is_refused_alone(stub: 
     request = batch([GOOD, GOOD], 0)
     request.batch.samples[0].ClearField("parts")
     request.batch.samples[1].parts[0].Clear()
-    request.batch.content_hash = b""
+    request.batch.content_blake3 = b""
     _, answer = await append(stub, request)
     assert [
         (error.problem.reason, error.problem.field) for error in answer.result.sample_errors
@@ -119,13 +119,16 @@ async def test_a_batch_sent_again_is_acknowledged_again_with_its_errors(stub: An
 
 async def test_errors_of_a_batch_are_in_band_and_the_call_goes_on(stub: Any) -> None:
     broken = batch([GOOD])
-    broken.batch.content_hash = bytes(32)
+    broken.batch.content_blake3 = bytes(32)
+    other = batch([GOOD])
+    other.batch.content_hash = bytes(32)
     answers = await append(
         stub,
         batch([GOOD], 0),
         batch([text("other")], 0),
         batch([GOOD], 7),
         broken,
+        other,
         pb.AppendSamplesRequest(batch=pb.SampleBatch()),
         pb.AppendSamplesRequest(piece=media_pb2.MediaPiece()),
         pb.AppendSamplesRequest(setup=pb.AppendSetup()),
@@ -133,24 +136,25 @@ async def test_errors_of_a_batch_are_in_band_and_the_call_goes_on(stub: Any) -> 
         batch([GOOD], 1),
     )
     shown = [
-        (grpc_code(answer), answer.error.reason, answer.error.field) for answer in answers[2:9]
+        (grpc_code(answer), answer.error.reason, answer.error.field) for answer in answers[2:10]
     ]
     assert shown == [
         ("ALREADY_EXISTS", "CONTENT_CONFLICT", "offset"),
         ("OUT_OF_RANGE", "OFFSET_GAP", "offset"),
+        ("INVALID_ARGUMENT", "INVALID_INPUT", "batch.content_blake3"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "batch.content_hash"),
         ("INVALID_ARGUMENT", "LIMIT_EXCEEDED", "batch.samples"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "piece.media_id"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "setup"),
         ("INVALID_ARGUMENT", "INVALID_INPUT", "request"),
     ]
-    assert {answer.next_offset for answer in answers[2:9]} == {1}
+    assert {answer.next_offset for answer in answers[2:10]} == {1}
     sent, stored = content.digest(text("other")).hex(), content.digest(GOOD).hex()
     assert dict(answers[2].error.metadata) == {
         "offset": "0", "next_offset": "1", "stored_hash": stored, "sent_hash": sent,
     }  # fmt: skip
     assert dict(answers[3].error.metadata) == {"expected_offset": "1"}
-    assert answers[9].result.offset == 1
+    assert answers[10].result.offset == 1
 
 
 def grpc_code(answer: pb.AppendSamplesResponse) -> str:

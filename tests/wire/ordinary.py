@@ -3,6 +3,7 @@
 python -m tests.wire.ordinary LIBRARY INPUTS      damaged messages, as many, through this library
 """
 
+import hashlib
 import random
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,11 @@ def sent(batch: pb.SampleBatch) -> bytes:
     return pb.AppendSamplesRequest(batch=batch).SerializeToString()
 
 
+def sha256(batch: pb.SampleBatch) -> bytes:
+    """SHA-256 of its media: `content_hash`."""
+    return hashlib.sha256(b"".join(ingestion.content(batch.samples))).digest()
+
+
 def messages() -> list[bytes]:
     """Plain messages, and two that are not."""
     wave, pixels = tone(300, 0.001), picture(1, 2)
@@ -118,10 +124,15 @@ def messages() -> list[bytes]:
     batches = [
         ingestion.write_batch(samples[:4], 7),
         ingestion.write_batch(samples[2:], None),
+        ingestion.write_batch(samples[1:3], 1),
+        ingestion.write_batch(samples[:2], 2),
         ingestion.write_batch([Sample("labels", (media[0],), 0, {"a": "b"})], 0),
         ingestion.write_batch([Sample("two", tuple(media[:2]))], 0),
     ]
-    batches[1].ClearField("content_hash")
+    batches[1].ClearField("content_blake3")
+    for batch in batches[2:4]:
+        batch.content_hash = sha256(batch)
+    batches[3].ClearField("content_blake3")
     joined = sent(pb.SampleBatch(samples=batches[0].samples[:1])) + sent(pb.SampleBatch(offset=3))
     return [*map(sent, batches), joined]
 

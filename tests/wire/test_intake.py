@@ -16,9 +16,8 @@ from rankspace.media.limits import Limits
 from rankspace.media.probe import _YEAR_9999_US
 from rankspace.media.sample import Part, Sample
 from rankspace.v1 import ingestion_pb2 as pb
-from rankspace.wire.ingestion import content_hash, write_batch
+from rankspace.wire.ingestion import write_batch
 from rankspace.wire.intake import SOURCES, Intake
-from rankspace.wire.media import write_sample
 from tests.wire.ordinary import (
     LIMITS,
     SAMPLES_MAX,
@@ -31,6 +30,7 @@ from tests.wire.ordinary import (
     messages,
     ordinary,
     sent,
+    sha256,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -87,16 +87,19 @@ offsets = st.none() | st.integers(0, 2**63 - 1)
 
 @st.composite
 def plain_messages(draw: st.DrawFn) -> bytes:
-    """Batches that are joined, the last perhaps with a hash."""
+    """Batches that are joined, the last perhaps with hashes."""
     samples = draw(st.lists(plain_samples, min_size=1, max_size=SAMPLES_MAX))
     cut = draw(st.integers(0, len(samples)))
     whole = write_batch(samples, draw(offsets))
-    if not draw(st.booleans()):
-        whole.ClearField("content_hash")
+    right = {"content_hash": sha256(whole), "content_blake3": whole.content_blake3}
+    said = draw(st.sets(st.sampled_from(sorted(right))))
+    before = draw(st.sets(st.sampled_from(sorted(said)))) if said else ()
+    wrong = {name: draw(st.binary(min_size=32, max_size=32)) for name in sorted(before)}
     first = pb.SampleBatch(samples=whole.samples[:cut], offset=draw(offsets))
-    if draw(st.booleans()):
-        first.content_hash = whole.content_hash and draw(st.binary(min_size=32, max_size=32))
-    last = pb.SampleBatch(samples=whole.samples[cut:], content_hash=whole.content_hash)
+    last = pb.SampleBatch(samples=whole.samples[cut:])
+    for message, hashes in ((first, wrong), (last, {name: right[name] for name in said})):
+        for name, value in hashes.items():
+            setattr(message, name, value)
     if whole.HasField("offset"):
         last.offset = whole.offset
     return sent(first) + sent(last)
@@ -185,15 +188,22 @@ def test_damaged_messages_are_declined_or_told_right(
     held(intake, damaged(message, random.Random(seed)))
 
 
-@given(message=st.lists(plain_samples, min_size=1, max_size=3), at=st.integers(0, 255))
-def test_another_hash_is_declined(intake: Intake, message: list[Sample], at: int) -> None:
+@given(
+    message=st.lists(plain_samples, min_size=1, max_size=3),
+    at=st.integers(0, 255),
+    name=st.sampled_from(["content_hash", "content_blake3"]),
+)
+def test_another_hash_is_declined(
+    intake: Intake, message: list[Sample], at: int, name: str
+) -> None:
     batch = write_batch(message, 0)
-    assert batch.content_hash == content_hash(map(write_sample, message))
-    wrong = bytearray(batch.content_hash)
+    batch.content_hash = sha256(batch)
+    wrong = bytearray(getattr(batch, name))
     wrong[at // 8] ^= 1 << at % 8
-    assert intake.read(sent(batch)) is not None
-    batch.content_hash = bytes(wrong)
-    assert intake.read(sent(batch)) is None
+    assert held(intake, sent(batch))
+    setattr(batch, name, bytes(wrong))
+    assert not held(intake, sent(batch))
+    assert ordinary(sent(batch)) is None
 
 
 LARGE: Bounds = (Limits(), 1024, 8 << 10)

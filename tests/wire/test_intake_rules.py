@@ -7,13 +7,22 @@ from typing import Any
 
 import pytest
 
+from rankspace import hashing
 from rankspace.compiled import library
 from rankspace.media.probe import _YEAR_9999_US
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1 import media_pb2
-from rankspace.wire.ingestion import content_hash
 from rankspace.wire.intake import SOURCES, Intake
-from tests.wire.ordinary import INLINE_BYTES_MAX, SAMPLES_MAX, SMALL, STARTS, held, sent
+from tests.wire.ordinary import (
+    INLINE_BYTES_MAX,
+    SAMPLES_MAX,
+    SMALL,
+    STARTS,
+    held,
+    ordinary,
+    sent,
+    sha256,
+)
 
 LIBRARY = library(*SOURCES)
 pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no C++ compiler")
@@ -136,7 +145,8 @@ def led(tags: bytes, data: bytes) -> bytes:
 
 GOOD = sent(pb.SampleBatch(samples=[sample()]))
 ID, PCM, LONG = b"\x0a\x01a", b"\x0a\x02xx\x10\x06", b"\x81\x80\x80\x80\x10"
-HASH = content_hash([sample()])
+HASH = sha256(pb.SampleBatch(samples=[sample()]))
+BLAKE3 = hashing.digest(b"text")
 INNER = GOOD[2:]  # the batch
 SAMPLE = INNER[2:]
 UNUSUAL = {
@@ -164,6 +174,12 @@ UNUSUAL = {
     "a rate of more than 31 bits": led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x18" + LONG)),
     "as many channels": led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x20" + LONG)),
     "a hash too long": GOOD + led(b"\x12\x1a", HASH + b"\0"),
+    "a BLAKE3 too short": GOOD + led(b"\x12\x22", BLAKE3[:-1]),
+    "a BLAKE3 too long": GOOD + led(b"\x12\x22", BLAKE3 + b"\0"),
+    "an empty BLAKE3": GOOD + b"\x12\x02\x22\x00",
+    "a BLAKE3 of another type": GOOD + b"\x12\x02\x20\x00",
+    "a hash twice in one batch": GOOD + led(b"\x12", 2 * led(b"\x1a", HASH)),
+    "a BLAKE3 twice in one batch": GOOD + led(b"\x12", 2 * led(b"\x22", BLAKE3)),
     "a field of 0": GOOD + b"\x02\x00",
     "a number without an end": GOOD + b"\x12\x0b\x08" + b"\xff" * 10,
 }
@@ -179,8 +195,24 @@ def test_what_protobuf_would_not_write_for_a_plain_batch_is_declined(
 def test_what_it_would_write_is_taken(intake: Intake) -> None:
     assert held(intake, GOOD)
     assert held(intake, GOOD + led(b"\x12\x1a", HASH))
+    assert held(intake, GOOD + led(b"\x12\x22", BLAKE3))
+    assert held(intake, GOOD + led(b"\x12", led(b"\x22", BLAKE3) + led(b"\x1a", HASH)))
     assert held(intake, led(b"\x12\x12", ID + led(b"\x1a\x1a", PCM + b"\x18\x01\x20\x01")))
     assert held(intake, led(b"\x12\x12", ID + led(b"\x1a\x12\x0a", b"x")))
+
+
+RIGHT, WRONG = {b"\x1a": HASH, b"\x22": BLAKE3}, bytes(32)
+
+
+@pytest.mark.parametrize("tag", RIGHT)
+def test_of_batches_that_are_joined_the_last_hash_holds(intake: Intake, tag: bytes) -> None:
+    right, wrong = (led(b"\x12" + tag, value) for value in (RIGHT[tag], WRONG))
+    for message in (right + GOOD, wrong + GOOD + right, GOOD + wrong + right):
+        assert held(intake, message)
+    beside = b"".join(led(b"\x12" + other, RIGHT[other]) for other in RIGHT)
+    for message in (wrong + GOOD, right + GOOD + wrong, GOOD + beside + wrong):
+        assert intake.read(message) is None
+        assert ordinary(message) is None
 
 
 EDGES = bytes.fromhex("00207f808f909fa0bfc0c1c2dfe0edeff0f4f5ff")

@@ -292,6 +292,6 @@ def test_batches_carry_their_hash(batch: list[Sample], offset: int | None) -> No
     message = ingestion.write_batch(batch, offset)
     ingestion.check_hash(message)
     assert ingestion.read_offset(message) == offset
-    message.content_hash = bytes(32)
+    message.content_blake3 = bytes(32)
     with pytest.raises(InvalidInput, match="send the batch again"):
         ingestion.check_hash(message)

@@ -18,6 +18,7 @@ from rankspace.wire.ingestion import write_batch
 from rankspace.wire.intake import Intake
 from services.gateway.config import GatewayConfig
 from services.gateway.server import running
+from services.ingestion.admission import HASHED_AT_ONCE
 from services.ingestion.config import IngestionConfig
 from tests.media.strip.planted import FILES
 from tests.services.parrot import ParrotEngine
@@ -26,6 +27,7 @@ from tests.worlds import picture, tone
 PNG = encode.png(picture(1))
 OGG = encode.ogg(tone(800))
 LARGE = encode.wav(tone(16_000))
+LONG = Part("audio", bytes(HASHED_AT_ONCE + 2), "pcm_s16le", "", 16_000, 1)
 TORN = PNG[:40]
 """It begins like a picture."""
 
@@ -44,6 +46,7 @@ OTHER: list[list[Sample]] = [
     [Sample("good", (Part("text", b"t"),)), Sample("torn", (Part("image", TORN),))],
     [Sample("bad text", (Part("text", b"\xff"),)), Sample("good", (Part("image", PNG),))],
     [Sample("planted", (next(iter(FILES.values()))(),))],
+    [Sample("long", (LONG,), 0, {"a": "b"})],
 ]
 
 
@@ -54,14 +57,18 @@ def requests() -> list[pb.AppendSamplesRequest]:
         found.append(pb.AppendSamplesRequest(batch=write_batch(samples, at)))
         at += len(samples)
     twice = [found[0], found[1], pb.AppendSamplesRequest(batch=write_batch(PLAIN[0], None))]
-    wrong = pb.AppendSamplesRequest(batch=write_batch(PLAIN[0], 0))
-    wrong.batch.content_hash = b"x" * 32
+    checked = [PLAIN[0], PLAIN[0], PLAIN[0], OTHER[-1]]
+    wrong = [pb.AppendSamplesRequest(batch=write_batch(samples, 0)) for samples in checked]
+    wrong[0].batch.content_hash = b"x" * 32
+    wrong[1].batch.content_blake3 = b"x" * 32
+    wrong[2].batch.content_blake3 = b"x" * 33
+    wrong[3].batch.content_blake3 = b"x" * 32
     conflict = pb.AppendSamplesRequest(batch=write_batch(PLAIN[1], 0))
     gap = pb.AppendSamplesRequest(batch=write_batch(PLAIN[0], 10_000))
     below = pb.AppendSamplesRequest(batch=write_batch(PLAIN[0], None))
     below.batch.offset = -1
     empty = pb.AppendSamplesRequest(batch=pb.SampleBatch(offset=0))
-    return [*found, *twice, wrong, conflict, gap, below, empty]
+    return [*found, *twice, *wrong, conflict, gap, below, empty]
 
 
 async def appended(
@@ -95,6 +102,10 @@ async def test_both_ways_answer_alike_and_store_the_same(
     other = await appended(tmp_path / "plain", False, labels, strip)
     assert one == other
     assert len(one[0]) == len(requests()) + 1
+    told = [pb.AppendSamplesResponse.FromString(answer).error for answer in one[0][-8:-4]]
+    assert {error.reason for error in told} == {"INVALID_INPUT"}
+    fields = ["batch.content_hash", *["batch.content_blake3"] * 3]
+    assert [error.field for error in told] == fields
 
 
 def test_batches_that_are_plain_are_read_in_one_go() -> None:

@@ -68,7 +68,7 @@ def batch(samples: list[Sample], offset: int, names: dict[int, str]) -> pb.Appen
     for at, media_id in names.items():
         named = media_pb2.Part(growing=media_pb2.GrowingMedia(media_id=media_id))
         message.samples[at].parts[0].CopyFrom(named)
-    message.content_hash = b""
+    message.content_blake3 = b""
     return pb.AppendSamplesRequest(batch=message)
 
 
