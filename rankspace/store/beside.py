@@ -11,7 +11,7 @@ Source: sqlite.org/howtocorrupt.html, 2.2.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -24,8 +24,14 @@ class _Open:
     index: int | None = None
     """The handle of its index."""
 
+    names: set[Path] = field(default_factory=set)
+    """What it was opened as."""
+
 
 _opened: dict[Path, _Open] = {}
+_named: dict[Path, _Open] = {}
+"""The same by what they were opened as: commits ask, and to follow a path takes a while."""
+
 _turn: SimpleQueue[None] = SimpleQueue()
 _turn.put(None)  # who takes it out is alone with all of this
 
@@ -48,6 +54,8 @@ def opening(database: Path) -> Iterator[bool]:
         try:
             yield found.count == 0
             found.count += 1
+            found.names.add(database)
+            _named[database] = found
             done = True
         finally:
             if not done and not found.count:
@@ -61,6 +69,8 @@ def closed(database: Path) -> None:
         found.count -= 1
         if not found.count:
             del _opened[database.resolve()]
+            for name in found.names:
+                _named.pop(name, None)
             if found.index is not None:
                 os.close(found.index)
 
@@ -69,7 +79,7 @@ def index(database: Path, at: int, size: int) -> bytes:
     """Bytes of the index of the log; none where there is no index or the database is not open."""
     path = database.with_name(database.name + "-shm")
     with _alone():
-        found = _opened.get(database.resolve())
+        found = _named.get(database) or _opened.get(database.resolve())
         if found is None:
             return b""
         try:

@@ -17,6 +17,9 @@ from pathlib import Path
 from rankspace.store import beside
 from rankspace.store.database import Database
 
+Pages = tuple[int, int]
+"""Pages in the log, and how many of them are in the database."""
+
 DUE_PAGES = 1024
 OVERDUE_PAGES = 16_384
 
@@ -31,17 +34,21 @@ class Checkpoints:
         self._database = database
         self._looked_at = 0
 
-    def due(self) -> bool:
+    def look(self) -> Pages:
+        """How long the log is now."""
+        return pages(self._database.file) if self._database.file is not None else (0, 0)
+
+    def due(self, found: Pages) -> bool:
         """Whether a checkpoint beside the commits is worth its while."""
-        log, done = self._pages()
+        log, done = found
         return log - done >= DUE_PAGES
 
-    def overdue(self) -> bool:
+    def overdue(self, found: Pages) -> bool:
         """Whether commits should wait for one, so that the log can begin anew.
 
         Where a reader holds it up, they wait again only when the log has grown as much again.
         """
-        log, _ = self._pages()
+        log, _ = found
         if log < self._looked_at:
             self._looked_at = 0
         if log - self._looked_at < OVERDUE_PAGES:
@@ -53,12 +60,9 @@ class Checkpoints:
         """Bring the log into the database, beside readers and a writer."""
         self._database.checkpoint()
 
-    def _pages(self) -> tuple[int, int]:
-        return pages(self._database.file) if self._database.file is not None else (0, 0)
 
-
-def pages(database: Path) -> tuple[int, int]:
-    """Pages in the log, and how many of them are in the database; this process has it open."""
+def pages(database: Path) -> Pages:
+    """What there is of the log; this process has the database open."""
     head = beside.index(database, _AT, _NUMBERS.size)
     log, done = _NUMBERS.unpack(head) if len(head) == _NUMBERS.size else (0, 0)
     return log, done

@@ -26,6 +26,7 @@ import structlog
 from rankspace.errors import Overloaded, RankspaceError
 from rankspace.media.sample import Sample
 from rankspace.store.appends import unused
+from rankspace.store.checkpoints import Pages
 from rankspace.store.content import media_bytes
 from rankspace.store.drafts import Batch, Draft, Laid
 from rankspace.store.entries import Appended, Durability, Outcome, Rejected
@@ -48,10 +49,13 @@ log = structlog.get_logger()
 class Checkpointing(Protocol):
     """What the committer asks of the database's own log."""
 
-    def due(self) -> bool:
+    def look(self) -> Pages:
+        """How long the log is now."""
+
+    def due(self, found: Pages) -> bool:
         """Whether a checkpoint beside the commits is worth its while."""
 
-    def overdue(self) -> bool:
+    def overdue(self, found: Pages) -> bool:
         """Whether commits should wait for one."""
 
     def run(self) -> None:
@@ -247,9 +251,10 @@ class Committer:
         No commit is under way, so there is an end to what is to be brought into the database.
         """
         checkpoints = self._log.checkpoints
-        if (self._checkpoint is None or self._checkpoint.done()) and checkpoints.due():
+        found = checkpoints.look()
+        if (self._checkpoint is None or self._checkpoint.done()) and checkpoints.due(found):
             self._checkpoint = self._check()
-        if checkpoints.overdue():
+        if checkpoints.overdue(found):
             if self._checkpoint is not None:
                 wait((self._checkpoint,))
             wait((self._check(),))

@@ -34,15 +34,15 @@ def test_after_a_checkpoint_the_log_begins_anew_and_grows_no_further(sqlite: Sto
     with Store.open(config) as store:
         store.log.create("s")
         store.log.checkpoints.run()
-        assert not store.log.checkpoints.due()
+        assert not store.log.checkpoints.due(store.log.checkpoints.look())
         append(store, 6)
         log, done = pages(config.folder / "store.db")
         assert log >= 8
         assert done < log
-        assert store.log.checkpoints.due()
+        assert store.log.checkpoints.due(store.log.checkpoints.look())
         store.log.checkpoints.run()
         assert pages(config.folder / "store.db") == (log, log)
-        assert not store.log.checkpoints.due()
+        assert not store.log.checkpoints.due(store.log.checkpoints.look())
         before = log_bytes(config)
         for _ in range(4):
             append(store, 3)
@@ -62,21 +62,22 @@ def test_where_a_reader_holds_it_up_commits_wait_once_for_each_growth(sqlite: St
         with reader.read() as connection:
             connection.exec_driver_sql("SELECT count(*) FROM streams").scalar()
             append(store, 8)
-            assert found.overdue()
+            assert found.overdue(found.look())
             found.run()
-            assert not found.overdue()
+            assert not found.overdue(found.look())
             append(store, 8)
-            assert found.overdue()
+            assert found.overdue(found.look())
         reader.close()
         found.run()
         append(store, 1)
-        assert not found.overdue()  # the log has begun anew
+        assert not found.overdue(found.look())  # the log has begun anew
         append(store, 8)
-        assert found.overdue()
+        assert found.overdue(found.look())
 
 
 def test_where_there_is_no_log_nothing_is_due(config: StoreConfig, tmp_path: Path) -> None:
     assert pages(tmp_path / "none.db") == (0, 0)
     with Store.open(config) as store:
-        assert not Checkpoints(store._database).overdue()
+        found = Checkpoints(store._database)
+        assert not found.overdue(found.look())
         store.log.checkpoints.run()
