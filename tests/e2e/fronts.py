@@ -28,6 +28,7 @@ class Front:
         self.folder, self._port_file = folder, folder / "port"
         own = {"GATEWAY__PORT_FILE": str(self._port_file), "GATEWAY__GRACE_S": "0.5"}
         own |= {"STORE__FOLDER": str(folder / "data"), "STORE__INLINE_BYTES_MAX": "64"}
+        own |= {"STORE__S3__INLINE_BYTES_MAX": "64"}
         named = {f"RANKSPACE_{name}": value for name, value in (own | dict(settings)).items()}
         self.environment = os.environ | dict(around) | named
         self.address = "127.0.0.1:0"
