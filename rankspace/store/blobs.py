@@ -3,6 +3,8 @@
     place    "name:start:length", as a row tells where the media of its run are
     region   the bytes of one batch: of a file (`segments`), or an object of a bucket
 
+These are what is called large media: those of batches that have more than their rows keep.
+
 The order is what keeps the store whole: a region is written, settled together with the others of
 its commit, and only then do rows name it. So a crash may leave a region that nothing names, never a
 name without its bytes, and `sweep` frees what nothing names. Nothing is shared between batches, so

@@ -3,8 +3,8 @@
 `check` reads every record and every blob: each sample has the content hash it came with, the hashes
 of a stream chain up to its digest, refused samples that are kept have theirs, and the database
 finds its own pages in order. `set_aside` moves a damaged record out of its stream into quarantine,
-where it stays as it was found; a tombstone with the reason takes its place, so that readers go on
-and nobody takes the gap for nothing.
+where its row stays as it was found (media that lie in a region are freed with that); a tombstone
+with the reason takes its place, so that readers go on and nobody takes the gap for nothing.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Large media in a bucket of S3: a region is an object, the large media of one batch.
+"""Media in a bucket of S3: a region is an object, the media of one batch.
 
     PREFIX/<store>/store      says that the bucket is this store's
     PREFIX/<store>/3f…        an object: 128 bits in hexadecimal

@@ -1,4 +1,4 @@
-"""Large media in a folder: every process appends its regions to a segment of its own.
+"""Media in a folder: every process appends its regions to a segment of its own.
 
     blobs/3f…    a segment: 128 bits in hexadecimal; regions one after the other, each from a
                  multiple of 4096, between them nothing

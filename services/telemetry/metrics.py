@@ -126,7 +126,7 @@ COMMIT_SECONDS = Histogram(
     "commit_seconds", "A transaction of appends, its fsync included.", buckets=WAITS_S
 )
 SETTLE_SECONDS = Histogram(
-    "settle_seconds", "The large media of a group brought to disk.", buckets=WAITS_S
+    "settle_seconds", "The media of a group that go into regions brought to disk.", buckets=WAITS_S
 )
 COMMIT_GROUP = Histogram("commit_group", "Appends that share a transaction.", buckets=SIZES)
 COMMIT_QUEUE = Gauge("commit_queue", "Appends that wait for a transaction.")
