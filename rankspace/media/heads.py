@@ -6,8 +6,8 @@
 
 Law: what is told from the head is what `rankspace.media.probe` tells from the whole, except that
 the whole of a wav or flac may turn out to hold no sound at all, and that of a flac frames of
-another rate; decoding finds that. What cannot be told, or would be a refusal, is None: whoever asks then looks at the
-whole.
+another rate; decoding finds that. What cannot be told, or would be a refusal, is None: whoever asks
+then looks at the whole.
 """
 
 import struct
