@@ -81,9 +81,6 @@ class Question:
     seconds: float
     """So long it may think."""
 
-    glance: bool = False
-    """It is about a few bytes, and answered in less time than a thread takes to wait for it."""
-
 
 @dataclass(frozen=True, slots=True)
 class Task:
@@ -129,7 +126,7 @@ class Task:
         media = [head for at in pack if (head := glimpses[at].head) is not None]
         words = {"task": "heads", "parts": [glimpses[at].row for at in pack]}
         try:
-            answer = yield Question(words, media, self._patience("heads"), glance=True)
+            answer = yield Question(words, media, self._patience("heads"))
             return [pack[place] for place in read_open(answer, len(pack))]
         except Nonsense:
             worker.dead = True

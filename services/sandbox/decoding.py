@@ -6,7 +6,7 @@ thread, or an event loop, which gives one only to who has a process to ask about
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -32,7 +32,7 @@ from services.sandbox.asking import (
 )
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
-from services.sandbox.exchange import glanced
+from services.sandbox.exchange import Lender
 from services.sandbox.gathering import Gathering
 from services.sandbox.pool import Loan, Pool
 from services.sandbox.process import Worker
@@ -52,7 +52,7 @@ class Sandbox:
         self._config = config
         self._pool = Pool(config, limits)
         self._threads = ThreadPoolExecutor(self._pool.size, "sandbox")
-        self._gathering = Gathering(self._untold)
+        self._gathering = Gathering(self._glance)
 
     def __enter__(self) -> "Sandbox":
         return self
@@ -155,34 +155,26 @@ class Sandbox:
                     self._pool.give_back(worker)
         return step.end[0]
 
-    async def _untold(self, glimpses: Sequence[Glimpse], tenant: str) -> list[int]:
+    def _glance(self, glimpses: Sequence[Glimpse], tenant: str) -> tuple[Asking[list[int]], Lender]:
         task = self._task()
-        return await self._awaited(task, task.untold(glimpses), tenant)
+        in_turn = partial(self._in_turn, task, tenant)
+        return task.untold(glimpses), Lender(self._pool.at_once, in_turn, self._give_back)
 
     async def _awaited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
         """Ask, and let others go on meanwhile."""
         step = advanced(asking)
         while step.end is None:
-            worker = self._pool.at_once(step.fresh) or await self._turn(
-                self._pool.borrow(tenant, fresh=step.fresh), task.until
-            )
-            step = await self._with(asking, worker)
+            worker = self._pool.at_once(step.fresh)
+            step = await self._with(asking, worker or await self._in_turn(task, tenant, step.fresh))
         return step.end[0]
 
     async def _with(self, asking: Asking[Found], worker: Worker) -> Step[Found]:
         """Ask this process; it goes back when it has answered, whoever waits for that."""
-        asked = None
         try:
-            step = advanced(asking, worker)
-            while (question := step.question) is not None and question.glance:
-                step = advanced(asking, await glanced(worker, question))
-            if question is not None:
-                asked = self._submitted(partial(through, asking, worker, step))
-        finally:
-            if asked is None:
-                self._give_back(worker)
-        if asked is None:
-            return step
+            asked = self._submitted(lambda: through(asking, worker, advanced(asking, worker)))
+        except BaseException:
+            self._give_back(worker)
+            raise
         asked.add_done_callback(lambda _: self._pool.give_back(worker))
         return await asyncio.wrap_future(asked)
 
@@ -207,8 +199,11 @@ class Sandbox:
         except Overloaded:
             self._pool.give_back(worker)
 
+    def _in_turn(self, task: Task, tenant: str, fresh: bool) -> Coroutine[None, None, Worker]:
+        """`_lent` for an event loop: one is in line from here on."""
+        return self._turn(self._pool.borrow(tenant, fresh=fresh), task.until)
+
     async def _turn(self, loan: Loan, until: float) -> Worker:
-        """`_lent` for an event loop."""
         try:
             try:
                 async with asyncio.timeout(until - time.monotonic()):

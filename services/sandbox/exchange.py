@@ -1,65 +1,131 @@
-"""A question to a process that the event loop itself waits for: no hop between threads."""
+"""An asking that the event loop itself goes through.
+
+Where a process is at rest it is asked at once; what it answers is told, and the next question
+asked, in the very callback that reads the answer: no task, no thread, no turn of the loop in
+between, of which a busy one has few.
+"""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Generic
 
-from services.sandbox.asking import Question
+from services.sandbox.asking import Asking, Found, Step, advanced
 from services.sandbox.process import Died, Worker
 
 
-class Exchange:
-    """One question and its answer, on the event loop that runs."""
+@dataclass(frozen=True, slots=True)
+class Lender:
+    """Whom to have processes of."""
 
-    def __init__(self, worker: Worker, question: Question) -> None:
-        self._worker = worker
+    at_once: Callable[[bool], Worker | None]
+    """One if it is at rest and nobody waits; a fresh one, if that is asked for."""
+
+    in_turn: Callable[[bool], Coroutine[None, None, Worker]]
+    """One when it is one's turn. Raises Overloaded."""
+
+    give_back: Callable[[Worker], None]
+    """It is asked no more."""
+
+
+class Exchange(Generic[Found]):
+    """One asking, on the event loop that runs; `told` is called with what it finds, or why not."""
+
+    def __init__(
+        self, asking: Asking[Found], lender: Lender, told: Callable[[Found | Exception], None]
+    ) -> None:
+        self._asking = asking
+        self._lender = lender
+        self._told = told
         self._loop = asyncio.get_running_loop()
+        self._coming: asyncio.Task[Worker] | None = None
+        self._worker: Worker | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self.answer: asyncio.Future[Any] = self._loop.create_future()
-        """What the process says, or Died."""
 
+    def begin(self) -> None:
+        """Ask; call it once."""
+        self._go(None)
+
+    def abandon(self) -> None:
+        """Nobody wants the answer: nothing is told, and a process that is asked is ended."""
+        if self._coming is not None:
+            self._coming.cancel()
+        if self._worker is not None:
+            self._worker.dead = True
+            self._give_back()
+
+    def _go(self, news: object) -> None:
+        """Go on with a process, an answer or a death, as far as it goes without waiting."""
+        try:
+            step = advanced(self._asking, news)
+            while step.question is None and step.end is None:
+                self._give_back()
+                self._worker = self._lender.at_once(step.fresh)
+                if self._worker is None:
+                    self._wait(step)
+                    return
+                step = advanced(self._asking, self._worker)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, who asked hears it
+            self._end(problem)
+            return
+        if step.end is not None:
+            self._end(step.end[0])
+        else:
+            self._ask(step)
+
+    def _wait(self, step: Step[Found]) -> None:
+        self._coming = asyncio.create_task(self._lender.in_turn(step.fresh))
+        self._coming.add_done_callback(self._lent)
+
+    def _lent(self, coming: "asyncio.Task[Worker]") -> None:
+        self._coming = None
+        if coming.cancelled():
+            return
+        problem = coming.exception()
+        if isinstance(problem, Exception):
+            self._end(problem)
+            return
+        self._worker = coming.result()
+        self._go(self._worker)
+
+    def _ask(self, step: Step[Found]) -> None:
+        question, worker = step.question, self._worker
+        assert question is not None  # noqa: S101 - who calls has seen it
+        assert worker is not None  # noqa: S101 - and has had it told to the asking
         try:
             worker.begin(question.words, question.media)
         except Died as death:
-            self.answer.set_exception(death)
+            self._go(death)
             return
-        self._timer = self._loop.call_later(question.seconds, self._late)
-        self._loop.add_reader(worker.fileno(), self._readable)
+        self._timer = self._loop.call_later(question.seconds, self._late, worker)
+        self._loop.add_reader(worker.fileno(), self._readable, worker)
 
-    def abandon(self) -> None:
-        """Nobody wants the answer; the process is of no use to anybody else."""
-        self._worker.dead = True
-        self._over()
-
-    def _readable(self) -> None:
+    def _readable(self, worker: Worker) -> None:
         try:
-            heard = self._worker.hear()
+            heard = worker.hear()
         except Died as death:
-            self._over(death)
-            return
+            heard = (death,)
         if heard is not None:
-            self._over()
-            if not self.answer.done():  # cancelled, this very moment
-                self.answer.set_result(heard[0])
+            self._leave(worker)
+            self._go(heard[0])
 
-    def _late(self) -> None:
-        self._over(self._worker.late())
+    def _late(self, worker: Worker) -> None:
+        self._leave(worker)
+        self._go(worker.late())
 
-    def _over(self, death: Died | None = None) -> None:
+    def _leave(self, worker: Worker) -> None:
+        """Listen no longer."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-            self._loop.remove_reader(self._worker.fileno())
-        if death is not None and not self.answer.done():
-            self.answer.set_exception(death)
+            self._loop.remove_reader(worker.fileno())
 
+    def _give_back(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            self._leave(worker)
+            self._lender.give_back(worker)
 
-async def glanced(worker: Worker, question: Question) -> Any:
-    """What the process answers, or how it died."""
-    exchange = Exchange(worker, question)
-    try:
-        return await exchange.answer
-    except Died as death:
-        return death
-    except asyncio.CancelledError:  # the server stops
-        exchange.abandon()
-        raise
+    def _end(self, found: Found | Exception) -> None:
+        self._give_back()
+        self._told(found)

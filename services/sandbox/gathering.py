@@ -7,19 +7,34 @@ ones gather.
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
-from services.sandbox.asking import HEADS_AT_ONCE, Glimpse
+from services.sandbox.asking import HEADS_AT_ONCE, Asking, Glimpse
+from services.sandbox.exchange import Exchange, Lender
 
-Ask = Callable[[Sequence[Glimpse], str], Awaitable[list[int]]]
-"""Which of these parts of a tenant their heads do not tell to be in order."""
+Untold = list[int]
+"""Which parts their heads do not tell to be in order."""
+
+Ask = Callable[[Sequence[Glimpse], str], tuple[Asking[Untold], Lender]]
+"""How to find these out, of parts of a tenant, and of whom to have the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     glimpses: Sequence[Glimpse]
-    answer: "asyncio.Future[list[int]]"
+    answer: asyncio.Future[Untold]
+
+
+@dataclass(slots=True)
+class _Line:
+    """Who waits of a tenant."""
+
+    over: asyncio.Future[None]
+    waiting: deque[_Waiting] = field(default_factory=deque)
+    asked: Sequence[_Waiting] = ()
+    exchange: Exchange[Untold] | None = None
 
 
 class Gathering:
@@ -27,54 +42,65 @@ class Gathering:
 
     def __init__(self, ask: Ask) -> None:
         self._ask = ask
-        self._lines: dict[str, deque[_Waiting]] = {}
+        self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def untold(self, glimpses: Sequence[Glimpse], tenant: str) -> list[int]:
-        """As `ask`, together with others of the tenant."""
-        waiting = _Waiting(glimpses, asyncio.get_running_loop().create_future())
-        if (line := self._lines.get(tenant)) is not None:
-            line.append(waiting)
+    async def untold(self, glimpses: Sequence[Glimpse], tenant: str) -> Untold:
+        """Which of these parts of a tenant are untold, asked together with others of the tenant."""
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(glimpses, loop.create_future())
+        line = self._lines.get(tenant)
+        if line is not None:
+            line.waiting.append(waiting)
         else:
-            self._lines[tenant] = deque((waiting,))
-            task = asyncio.create_task(self._serve(tenant))
+            line = self._lines[tenant] = _Line(loop.create_future(), deque((waiting,)))
+            task = asyncio.create_task(self._watch(line, tenant))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
+            self._next(line, tenant)
         return await waiting.answer
 
-    async def _serve(self, tenant: str) -> None:
-        """Until nobody of the tenant waits."""
-        line = self._lines[tenant]
+    async def _watch(self, line: _Line, tenant: str) -> None:
+        """Until nobody of the tenant waits; a loop that ends before that cancels this."""
         try:
-            while line:
-                await self._answer(_together(line), tenant)
-        finally:
-            del self._lines[tenant]
-            for waiting in line:  # only where this task was cancelled
-                waiting.answer.cancel()
-
-    async def _answer(self, those: Sequence[_Waiting], tenant: str) -> None:
-        glimpses = [one for waiting in those for one in waiting.glimpses]
-        asking = asyncio.ensure_future(self._ask(glimpses, tenant))
-        try:
-            await asyncio.wait((asking,))
+            await line.over
         except asyncio.CancelledError:
-            asking.cancel()
-            for waiting in those:
+            self._lines.pop(tenant, None)
+            if line.exchange is not None:
+                line.exchange.abandon()
+            for waiting in (*line.asked, *line.waiting):
                 waiting.answer.cancel()
             raise
-        problem = asking.exception()
-        untold = asking.result() if problem is None else []
-        first = 0
-        for waiting in those:
-            end = first + len(waiting.glimpses)
-            if waiting.answer.done():  # who asked has gone
-                pass
-            elif problem is not None:
-                waiting.answer.set_exception(problem)
-            else:
-                waiting.answer.set_result([at - first for at in untold if first <= at < end])
-            first = end
+
+    def _next(self, line: _Line, tenant: str) -> None:
+        """Ask for those who wait."""
+        line.asked = _together(line.waiting)
+        glimpses = [one for waiting in line.asked for one in waiting.glimpses]
+        asking, lender = self._ask(glimpses, tenant)
+        line.exchange = Exchange(asking, lender, partial(self._told, line, tenant))
+        line.exchange.begin()
+
+    def _told(self, line: _Line, tenant: str, found: Untold | Exception) -> None:
+        _tell(line.asked, found)
+        line.asked, line.exchange = (), None
+        if line.waiting:
+            self._next(line, tenant)
+        else:
+            del self._lines[tenant]
+            line.over.set_result(None)
+
+
+def _tell(asked: Sequence[_Waiting], found: Untold | Exception) -> None:
+    first = 0
+    for waiting in asked:
+        end = first + len(waiting.glimpses)
+        if waiting.answer.done():  # who asked has gone
+            pass
+        elif isinstance(found, Exception):
+            waiting.answer.set_exception(found)
+        else:
+            waiting.answer.set_result([at - first for at in found if first <= at < end])
+        first = end
 
 
 def _together(line: deque[_Waiting]) -> list[_Waiting]:
