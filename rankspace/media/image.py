@@ -65,6 +65,16 @@ def probe(part: Part, limits: Limits) -> Probe:
     return Probe("image", encoding, width=width, height=height, decoded_bytes=3 * width * height)
 
 
+def in_order(encoding: str, data: bytes, limits: Limits) -> bool:
+    """Whether `probe` takes a picture of this encoding, which its first bytes bear out."""
+    try:
+        width, height = _SIZES[encoding](data)
+    except (MalformedMedia, struct.error):
+        return False
+    whole = len(data) <= limits.part_bytes_max
+    return whole and width > 0 and height > 0 and width * height <= _most(limits)
+
+
 def decode(part: Part, limits: Limits) -> Pixels:
     """The picture as uint8 [H, W, 3]. Raises MalformedMedia or LimitExceeded."""
     encoding = probe(part, limits).encoding
@@ -88,7 +98,12 @@ def decode(part: Part, limits: Limits) -> Pixels:
 def _check_size(width: int, height: int, limits: Limits) -> None:
     if width < 1 or height < 1:
         raise MalformedMedia("a picture is at least 1 by 1", "data")
-    bounded("pixels", width * height, min(limits.image_pixels_max, limits.decoded_bytes_max // 3))
+    bounded("pixels", width * height, _most(limits))
+
+
+def _most(limits: Limits) -> int:
+    """Pixels of one picture."""
+    return min(limits.image_pixels_max, limits.decoded_bytes_max // 3)
 
 
 def _png_size(data: bytes) -> tuple[int, int]:

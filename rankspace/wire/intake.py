@@ -25,17 +25,16 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankspace import hashing
 from rankspace.compiled import library
-from rankspace.media.heads import HEAD_BYTES
+from rankspace.media.heads import HEAD_BYTES, Heads
 from rankspace.media.limits import Limits
-from rankspace.media.magic import ENCODINGS
-from rankspace.media.sample import MODALITIES, Modality, Part, Sample
+from rankspace.media.sample import Part, Sample
 from rankspace.store.content import digest, unpack
 from rankspace.store.drafts import Laid
 from rankspace.store.runs import DIGEST, SAMPLES, Run, laid
@@ -56,30 +55,9 @@ _SMALL = 4096
 
 _COLUMNS = 13  # of Row in intake.cpp
 _PART = 2  # an address and a size
-_START, _SIZE, _UP_TO_HEAD, _TOLD_END = 1, 2, 8, 8
-_ENCODINGS = ("", *ENCODINGS["audio"], *ENCODINGS["image"])  # by their number on the wire
-
-
-class Head(NamedTuple):
-    """What is to be looked at of a part that is not text."""
-
-    place: int
-    """Of its sample, in the batch."""
-
-    modality: Modality
-    encoding: str
-    """As sent."""
-
-    rate_hz: int
-    channels: int
-    size: int
-    """Bytes of the part."""
-
-    whole: bool
-    """All of it has to be looked at: `rankspace.media.heads.needed` is None."""
-
-    data: memoryview
-    """The first bytes, as many as are needed."""
+_START, _SIZE, _MODALITY, _THERE, _TOLD_END = 1, 2, 3, 7, 8
+_ROW = (3, 4, 5, 6, _SIZE, _THERE)  # of Heads
+_NONE = Heads(b"", b"")
 
 
 @dataclass(slots=True)
@@ -89,8 +67,14 @@ class Plain(Laid):
     offset: int | None
     """Where it must land; None: at the end."""
 
-    heads: Sequence[Head]
-    """Of the samples that are not text."""
+    heads: Heads
+    """Of the samples that are told by them."""
+
+    short: Sequence[int]
+    """The places of these."""
+
+    whole: Sequence[int]
+    """The places of samples that are neither text nor told by their heads."""
 
     message: bytes
     """Where it was read from."""
@@ -196,10 +180,10 @@ class Intake:
         told, table = room.told, room.rows[:count]
         view = memoryview(message)
         offset = told.offset if told.offset >= 0 else None
-        heads = _heads(view, table) if told.media else []
+        heads = _heads(view, table) if told.media else (_NONE, (), ())
         pieces = _pieces(view, room, table)
         entries, left = laid(_runs(room, table), pieces, self._inline_bytes_max)
-        return Plain(entries, left, offset, heads, message, table[:, : _SIZE + 1].copy())
+        return Plain(entries, left, offset, *heads, message, table[:, : _SIZE + 1].copy())
 
 
 def _pieces(view: memoryview, room: _Room, table: NDArray[np.int64]) -> list[bytes | memoryview]:
@@ -243,16 +227,19 @@ def _function(handle: ctypes.CDLL) -> Any:
     return function
 
 
-def _heads(view: memoryview, table: NDArray[np.int64]) -> list[Head]:
-    found = []
-    for at, row in enumerate(table[:, :_UP_TO_HEAD].tolist()):
-        _, start, size, modality, encoding, rate_hz, channels, head = row
-        if modality:
-            whole = head < 0
-            kind = MODALITIES[modality], _ENCODINGS[encoding], rate_hz, channels
-            data = view[start : start + (size if whole else head)]
-            found.append(Head(at, *kind, size, whole, data))
-    return found
+def _heads(
+    view: memoryview, table: NDArray[np.int64]
+) -> tuple[Heads, Sequence[int], Sequence[int]]:
+    """Of samples that are not text: heads, the places of these, and of those that have none."""
+    media = table[:, _MODALITY] > 0
+    told = media & (table[:, _THERE] >= 0)
+    rows = table[told]
+    ends = (rows[:, _START] + rows[:, _THERE]).tolist()
+    data = b"".join(
+        view[start:end] for start, end in zip(rows[:, _START].tolist(), ends, strict=True)
+    )
+    heads = Heads(rows[:, _ROW].tobytes(), data)
+    return heads, np.flatnonzero(told).tolist(), np.flatnonzero(media & ~told).tolist()
 
 
 def _agrees(intake: Intake) -> bool:

@@ -31,7 +31,6 @@ from services.generation import Generation
 from services.ingestion import Ingestion
 from services.models import Models
 from services.quotas import Quotas
-from services.sandbox import decoding as sandbox
 from services.telemetry import tracing
 from services.tenancy import TenantAnswers, TenantJobs, TenantModels, TenantStreams
 from services.training import Training
@@ -56,9 +55,12 @@ Beside = Callable[[], Awaitable[None]]
 
 @asynccontextmanager
 async def running(
-    config: GatewayConfig, engine: Engine, beside: Beside | None = None
+    config: GatewayConfig, engine: Engine, beside: Beside | None = None, *, warm: bool = False
 ) -> AsyncIterator[int]:
-    """Serve for the length of the block, which is given the port; then drain."""
+    """Serve for the length of the block, which is given the port; then drain.
+
+    With `warm` what the first who come would wait for is started before.
+    """
     guard = Guard(config.auth, engine)
     quotas = Quotas(config.quotas, engine)
     calls = OpenCalls(guard, config.auth.recheck_s, config.unary_s_max, config.idle_s_max)
@@ -88,6 +90,8 @@ async def running(
             if config.port_file:
                 await asyncio.to_thread(config.port_file.write_text, f"{port}\n", "ascii")
             log.info("listening", address=config.address, port=port, tls=bool(config.certificate))
+            if warm:
+                await asyncio.to_thread(ingestion.warm)
             yield port
         finally:
             log.info("draining", grace_s=config.grace_s)
@@ -111,9 +115,7 @@ async def serve(
         loop.add_signal_handler(number, stopped.set)
     try:
         with pauses.short():
-            async with running(config, engine, beside):
-                limits = config.ingestion.limits
-                await asyncio.to_thread(sandbox.report, config.ingestion.sandbox, limits)
+            async with running(config, engine, beside, warm=True):
                 await stopped.wait()
     finally:
         await engine.close()

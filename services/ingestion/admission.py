@@ -21,7 +21,6 @@ from rankspace.wire.intake import Plain
 from rankspace.wire.media import read_sample, write_sample
 from services.desk import Desk
 from services.ingestion.config import IngestionConfig
-from services.sandbox.asking import Glimpse
 from services.sandbox.decoding import Sandbox
 from services.sandbox.messages import pieces
 from services.telemetry import tracing
@@ -117,12 +116,8 @@ def _reading(found: Read, grown: Mapping[str, Medium] | None) -> Iterator[None]:
 async def glanced(plain: Plain, sandbox: Sandbox, tenant: str) -> Admitted | None:
     """Look into the media of a plain batch; None: it is not as plain as it looks."""
     with tracing.step("sandbox"):
-        glimpses = [
-            Glimpse([*head[1:6], len(head.data), []], None if head.whole else head.data)
-            for head in plain.heads
-        ]
-        untold = await sandbox.untold(glimpses, tenant)
-        places = {plain.heads[at].place for at in untold}
+        untold = await sandbox.untold(plain.heads, tenant)
+        places = {*(plain.short[at] for at in untold), *plain.whole}
         doubtful = plain.samples(places) if places else []
         if doubtful and any(await sandbox.checked(doubtful, tenant)):
             return None

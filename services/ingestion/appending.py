@@ -1,20 +1,23 @@
 """One call of AppendSamples: messages are read as credits allow, worked on in order and answered.
 
-    requests ──▶ read ──▶ inbox ──▶ work ──▶ outbox ──▶ answers
-                  │ waits for credit            │
-                  └────────── given back ◀──────┘
+    requests ──▶ read ──▶ a task each, in their order ──▶ outbox ──▶ answers
+                  │ waits for credit                        │
+                  └────────────── given back ◀──────────────┘
 
 What the next batches hold is judged while those before them are on their way to the disk, and they
 follow without waiting: all that a call has sent may share one commit. Pieces that have come one
 after the other go into one transaction. A message counts against the credits of its call until its
 answer is written, and against what the server holds until it is stored.
+
+A busy loop takes milliseconds to come round, so a batch is one task from its reading to its answer:
+it goes on to be stored in the very step in which it is found to be in order.
 """
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Collection, Sequence
-from typing import Any, TypeAlias
+from collections.abc import AsyncGenerator, Coroutine, Sequence
+from itertools import takewhile
+from typing import Any, TypeAlias, TypeVar
 
 from rankspace.errors import InvalidInput, RankspaceError, Unreachable
 from rankspace.store.growing import Grown
@@ -24,7 +27,6 @@ from services.auth import caller
 from services.draining import Draining
 from services.engine import Streams
 from services.errors import problem
-from services.ingestion.admission import Admitted
 from services.ingestion.answering import read_steps
 from services.ingestion.batches import Batches
 from services.ingestion.config import IngestionConfig
@@ -33,7 +35,10 @@ from services.ingestion.room import Item, Requests, Room, Writer
 from services.telemetry import appends, tracing
 from services.telemetry.metrics import APPEND_SECONDS, CREDIT_BATCHES, CREDIT_BYTES
 
-Coming: TypeAlias = "asyncio.Future[pb.AppendSamplesResponse]"
+Responses: TypeAlias = list[pb.AppendSamplesResponse]
+Found = TypeVar("Found")
+Turn: TypeAlias = "asyncio.Future[None]"
+"""Done once all messages up to one have been handed to the engine, or need not be."""
 
 
 class Appending:
@@ -48,11 +53,18 @@ class Appending:
         self._writer = writer
         self._batches = Batches(engine, config, room, writer)
         self._credits = Credits(config.credit_bytes, config.credit_batches)
-        self._inbox: deque[Item] = deque()
-        self._news = asyncio.Event()
-        self._under_way: set[asyncio.Task[pb.AppendSamplesResponse]] = set()
-        self._all_read = False
-        self._outbox: asyncio.Queue[tuple[Coming, Item | None] | None] = asyncio.Queue()
+        self._under_way: dict[asyncio.Task[Responses], list[Item]] = {}
+        """In the order of the messages."""
+
+        self._turn = _ready(None)
+        """Of the newest message."""
+
+        self._pieces: asyncio.Task[Responses] | None = None
+        """Pieces that nothing else has followed, and that are not being stored yet."""
+
+        self._outbox: asyncio.Queue[tuple[asyncio.Future[Responses], int, Item | None] | None]
+        self._outbox = asyncio.Queue()
+        """Where each answer comes from, and its place there."""
 
     async def answers(
         self, requests: Requests, draining: Draining
@@ -60,14 +72,12 @@ class Appending:
         """One answer to every message, in order."""
         telling = asyncio.create_task(self._tell(draining))
         reading = asyncio.create_task(self._read(requests))
-        working = asyncio.create_task(self._work())
-        reading.add_done_callback(self._end_of_input)
-        working.add_done_callback(lambda _: self._outbox.put_nowait(None))
+        reading.add_done_callback(lambda _: self._outbox.put_nowait(None))
         number = 0
         try:
-            while (answer := await self._outbox.get()) is not None:
-                coming, item = answer
-                response = await coming
+            while (coming := await self._outbox.get()) is not None:
+                answer, place, item = coming
+                response = (await answer)[place]
                 if item is None:
                     yield response
                     continue
@@ -79,17 +89,15 @@ class Appending:
                 tracing.end(ack)
                 tracing.end(item.span)
                 self._credits.give(item.size)
-            await asyncio.gather(working, reading)
+            await reading
         finally:
-            await _ended(telling, reading, working)
+            await _ended(telling, reading)
             await _ended(*self._under_way)
-            while self._inbox:
-                await self._drop(self._inbox.popleft())
 
     async def _tell(self, draining: Draining) -> None:
         """Say it when the server is about to stop."""
         word = pb.AppendSamplesResponse(go_away=await draining.begun())
-        self._outbox.put_nowait((_ready(word), None))
+        self._outbox.put_nowait((_ready([word]), 0, None))
 
     async def _read(self, requests: Requests) -> None:
         """Read a message only when those before it leave room for one more."""
@@ -99,112 +107,89 @@ class Appending:
             await self._room.held.take(size)
             CREDIT_BATCHES.add(1)
             CREDIT_BYTES.add(size)
-            item = Item(request, size, span=tracing.begin("append", bytes=size))
-            if item.what == "batch":
-                with tracing.within(item.span):
-                    item.admitting = asyncio.create_task(self._batches.admit(item))
-            self._inbox.append(item)
-            self._news.set()
-
-    def _end_of_input(self, _: object) -> None:
-        self._all_read = True
-        self._news.set()
-
-    async def _work(self) -> None:
-        """Store what was read, in its order."""
-        while run := await self._run():
-            if run[0].admitting is not None and await self._judged(run[0], run[0].admitting):
-                self._begin(run[0])
-                continue
-            try:
-                if self._under_way:
-                    await asyncio.wait(self._under_way)
-                if run[0].what == "piece":
-                    responses = await self._grow(run)
-                else:
-                    with tracing.within(run[0].span):
-                        responses = [await self._answer(run[0])]
-            finally:
-                for item in run:
-                    await self._drop(item)
-            for item, response in zip(run, responses, strict=True):
-                self._outbox.put_nowait((_ready(response), item))
-                APPEND_SECONDS.see(time.monotonic() - item.read_at)
-
-    async def _judged(self, item: Item, admitting: "asyncio.Task[Admitted | None]") -> bool:
-        """Wait until a batch is judged; False: it names media that have to be stored before."""
-        if not admitting.done():
-            try:
-                await asyncio.wait((admitting,))
-            except asyncio.CancelledError:
-                await self._drop(item)
-                raise
-        return admitting.exception() is not None or admitting.result() is not None
+            self._begin(Item(request, size, span=tracing.begin("append", bytes=size)))
 
     def _begin(self, item: Item) -> None:
-        """Hand a batch to the engine, after those before it, and do not wait for it.
+        """Give a message its task, or a piece that of the pieces before it."""
+        if item.what == "piece" and self._pieces is not None:
+            run = self._under_way[self._pieces]
+            run.append(item)
+            self._outbox.put_nowait((self._pieces, len(run) - 1, item))
+            return
+        run = [item]
+        before, self._turn = self._turn, asyncio.get_running_loop().create_future()
+        if item.what == "batch":
+            doing: Coroutine[None, None, Responses] = self._batch(item, before, self._turn)
+        else:
+            doing = self._others(run, before, self._turn)
+        with tracing.within(item.span):
+            task = asyncio.create_task(doing)
+        self._pieces = task if item.what == "piece" else None
+        self._under_way[task] = run
+        task.add_done_callback(self._over)
+        self._outbox.put_nowait((task, 0, item))
+
+    def _over(self, task: "asyncio.Task[Responses]") -> None:
+        """Messages are held no longer."""
+        for item in self._under_way.pop(task):
+            self._room.held.give(item.size)
+            CREDIT_BATCHES.add(-1)
+            CREDIT_BYTES.add(-item.size)
+            APPEND_SECONDS.see(time.monotonic() - item.read_at)
+        if not task.cancelled():
+            task.exception()  # who asked may have gone
+
+    async def _batch(self, item: Item, before: Turn, turn: Turn) -> Responses:
+        """Judge a batch, and hand it to the engine after those before it.
 
         The engine stores what it is handed in the order of the calls.
         """
-
-        def over(task: "asyncio.Task[pb.AppendSamplesResponse]") -> None:
-            self._under_way.discard(task)
-            self._free(item)
-            if not task.cancelled():
-                task.exception()  # who asked may have gone
-            APPEND_SECONDS.see(time.monotonic() - item.read_at)
-
-        with tracing.within(item.span):
-            task = asyncio.create_task(self._answer(item, set(self._under_way)))
-        self._under_way.add(task)
-        task.add_done_callback(over)
-        self._outbox.put_nowait((task, item))
-
-    async def _run(self) -> list[Item]:
-        """The next message, and the pieces after a piece; nothing at the end."""
-        while not self._inbox:
-            if self._all_read:
-                return []
-            self._news.clear()
-            await self._news.wait()
-        run = [self._inbox.popleft()]
-        while self._inbox and all(item.what == "piece" for item in (run[-1], self._inbox[0])):
-            run.append(self._inbox.popleft())
-        return run
-
-    async def _drop(self, item: Item) -> None:
-        """A message is held no longer."""
-        if item.admitting is not None:
-            await _ended(item.admitting)
-        self._free(item)
-
-    def _free(self, item: Item) -> None:
-        self._room.held.give(item.size)
-        CREDIT_BATCHES.add(-1)
-        CREDIT_BYTES.add(-item.size)
-
-    async def _answer(
-        self, item: Item, before: Collection["asyncio.Task[Any]"] = ()
-    ) -> pb.AppendSamplesResponse:
         try:
-            match item.what:
-                case "batch":
-                    admitted = await item.admitting if item.admitting else None
-                    if admitted is None:
-                        return await self._batches.append_grown(item)
-                    return await self._batches.append(item, admitted)
-                case "setup":
-                    raise InvalidInput(
-                        "only the first message is a setup; open another call", "setup"
-                    )
-            raise InvalidInput("the message is empty; send a batch or a piece", "request")
+            admitted = await self._batches.admit(item)
+            await _come(before)
+            if admitted is None:  # it names media that have to be stored before
+                await self._stored_before()
+                return [await self._batches.append_grown(item)]
+            _done(turn)
+            return [await self._batches.append(item, admitted)]
         except Unreachable:
             raise  # whether it is stored is unknown: the client has to ask again
         except RankspaceError as error:
-            appends.refused(caller().tenant, error)
-            if before:  # the answer tells where they leave the stream
-                await asyncio.wait(before)
-            return await self._error(error)
+            await _come(before)
+            _done(turn)
+            return [await self._refused(error)]
+        finally:
+            _done(turn)
+
+    async def _others(self, run: list[Item], before: Turn, turn: Turn) -> Responses:
+        """Store pieces, all that have come until it is their turn; or refuse another message."""
+        try:
+            await _come(before)
+            await self._stored_before()
+            if self._pieces is asyncio.current_task():
+                self._pieces = None
+            match run[0].what:
+                case "piece":
+                    return await self._grow(run)
+                case "setup":
+                    error = "only the first message is a setup; open another call", "setup"
+                case _:
+                    error = "the message is empty; send a batch or a piece", "request"
+            return [await self._refused(InvalidInput(*error))]
+        finally:
+            _done(turn)
+
+    async def _refused(self, error: RankspaceError) -> pb.AppendSamplesResponse:
+        """The answer tells where those before it leave the stream."""
+        appends.refused(caller().tenant, error)
+        await self._stored_before()
+        return await self._error(error)
+
+    async def _stored_before(self) -> None:
+        """Wait for what was sent before the message of this task."""
+        task = asyncio.current_task()
+        if before := [*takewhile(lambda other: other is not task, self._under_way)]:
+            await asyncio.wait(before)
 
     async def _grow(self, run: Sequence[Item]) -> list[pb.AppendSamplesResponse]:
         """Pieces that came one after the other, in one transaction."""
@@ -235,11 +220,21 @@ class Appending:
         return pb.AppendSamplesResponse(error=problem(error), next_offset=stream.next_offset)
 
 
-def _ready(response: pb.AppendSamplesResponse) -> Coming:
-    """An answer that is there already."""
-    answer: Coming = asyncio.get_running_loop().create_future()
-    answer.set_result(response)
-    return answer
+def _ready(result: Found) -> "asyncio.Future[Found]":
+    """What is there already."""
+    future: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
+    future.set_result(result)
+    return future
+
+
+async def _come(turn: Turn) -> None:
+    if not turn.done():
+        await asyncio.wait((turn,))  # it is others' too: it is not cancelled with who waits
+
+
+def _done(turn: Turn) -> None:
+    if not turn.done():
+        turn.set_result(None)
 
 
 async def _ended(*tasks: "asyncio.Task[Any]") -> None:

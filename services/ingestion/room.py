@@ -10,7 +10,6 @@ from rankspace.store.entries import Durability
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire.intake import Plain
 from services.desk import Desk
-from services.ingestion.admission import Admitted
 from services.ingestion.config import IngestionConfig
 from services.ingestion.credits import Credits
 from services.quotas import Quotas
@@ -41,9 +40,6 @@ class Item:
 
     came: Came
     size: int
-    admitting: "asyncio.Task[Admitted | None] | None" = None
-    """None comes of it where the batch has to wait for what was sent before it."""
-
     read_at: float = field(default_factory=time.monotonic)
     span: Any = None
     """Its part of the caller's trace, if one is made."""

@@ -66,6 +66,10 @@ class Ingestion(pb_grpc.IngestionServiceServicer):
                 return plain
         return pb.AppendSamplesRequest.FromString(message)
 
+    def warm(self) -> None:
+        """Have a process ready to look into media, for whoever comes first."""
+        self._room.sandbox.report()
+
     def close(self) -> None:
         """End the processes that look into media; no call is open any more."""
         self._room.sandbox.close()

@@ -17,7 +17,7 @@ where to wait, and in whose turn.
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import structlog
@@ -25,11 +25,12 @@ import structlog
 from rankspace.errors import DecodeFailed, InvalidInput, LimitExceeded
 from rankspace.media.clip import Clip
 from rankspace.media.decode import Decoded
-from rankspace.media.heads import needed
+from rankspace.media.heads import Heads, heads_of
 from rankspace.media.limits import Limits
 from rankspace.media.sample import Part
 from services.sandbox.config import SandboxConfig
 from services.sandbox.messages import (
+    HEADS_AT_ONCE,
     Nonsense,
     pieces,
     read_changed,
@@ -39,9 +40,6 @@ from services.sandbox.messages import (
     write_part,
 )
 from services.sandbox.process import Died, Worker
-
-HEADS_AT_ONCE = 256
-"""Parts in one question of which only heads are looked at."""
 
 PARTS_AT_ONCE = 16
 """Parts in one question of which all is: others may wait for its answer."""
@@ -53,23 +51,6 @@ Found = TypeVar("Found")
 Asking = Generator["bool | Question", Any, Found]
 Reader = Callable[[Any, Sequence[Part], memoryview], Sequence[Found]]
 log = structlog.get_logger()
-
-
-class Glimpse(NamedTuple):
-    """What is shown of a part at first."""
-
-    row: list[Any]
-    """As `messages.write_part` makes it."""
-
-    head: memoryview | None
-    """The first bytes; None: all of them have to be looked at."""
-
-
-def glimpse(part: Part) -> Glimpse:
-    """What is shown of this one."""
-    size = needed(part)
-    head = None if size is None else memoryview(part.data)[:size]
-    return Glimpse(write_part(part, None if head is None else len(head)), head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +73,23 @@ class Task:
 
     def judged(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
         """Why each part is refused; None: it is not."""
-        untold = yield from self.untold([glimpse(part) for part in parts])
+        heads, short, whole = heads_of(parts)
+        asked = [short[at] for at in (yield from self.untold(heads))] + whole
         found: list[InvalidInput | None] = [None] * len(parts)
-        answers = yield from self.probed([parts[at] for at in untold])
-        for at, answer in zip(untold, answers, strict=True):
+        answers = yield from self.probed([parts[at] for at in asked])
+        for at, answer in zip(asked, answers, strict=True):
             found[at] = answer
         return found
 
-    def untold(self, glimpses: Sequence[Glimpse]) -> Asking[list[int]]:
+    def untold(self, heads: Heads) -> Asking[list[int]]:
         """Which parts their heads do not tell to be in order; those are to be `probed`."""
-        short = [at for at, one in enumerate(glimpses) if one.head is not None]
-        found = [at for at, one in enumerate(glimpses) if one.head is None]
-        for start in range(0, len(short), HEADS_AT_ONCE):
-            found += yield from self._heads(short[start : start + HEADS_AT_ONCE], glimpses)
-        return sorted(found)
+        if len(heads) <= HEADS_AT_ONCE:
+            return (yield from self._heads(heads)) if len(heads) else []
+        found: list[int] = []
+        for first in range(0, len(heads), HEADS_AT_ONCE):
+            some = yield from self._heads(heads.cut(first, first + HEADS_AT_ONCE))
+            found += [first + at for at in some]
+        return found
 
     def probed(self, parts: Sequence[Part]) -> Asking[list[InvalidInput | None]]:
         """Why each part is refused, by all of it; None: it is not."""
@@ -120,19 +104,18 @@ class Task:
         (answer,) = yield from self._asked("decode", [part], _decoded)
         return answer
 
-    def _heads(self, pack: Sequence[int], glimpses: Sequence[Glimpse]) -> Asking[list[int]]:
+    def _heads(self, heads: Heads) -> Asking[list[int]]:
         """Which of the parts have to be looked at whole."""
         worker: Worker = yield False
-        media = [head for at in pack if (head := glimpses[at].head) is not None]
-        words = {"task": "heads", "parts": [glimpses[at].row for at in pack]}
+        words, media = {"task": "heads", "parts": len(heads)}, (heads.rows, heads.data)
         try:
             answer = yield Question(words, media, self._patience("heads"))
-            return [pack[place] for place in read_open(answer, len(pack))]
+            return read_open(answer, len(heads))
         except Nonsense:
             worker.dead = True
         except Died:
             pass
-        return list(pack)
+        return [*range(len(heads))]
 
     def _asked(
         self, task: str, parts: Sequence[Part], read: "Reader[Found]"

@@ -17,19 +17,11 @@ import structlog
 from rankspace.errors import InvalidInput, Overloaded
 from rankspace.media import text
 from rankspace.media.decode import Decoded
+from rankspace.media.heads import Heads, heads_of
 from rankspace.media.limits import Limits
 from rankspace.media.probe import placed
 from rankspace.media.sample import Part, Sample
-from services.sandbox.asking import (
-    Asking,
-    Found,
-    Glimpse,
-    Step,
-    Task,
-    advanced,
-    glimpse,
-    through,
-)
+from services.sandbox.asking import Asking, Found, Step, Task, advanced, through
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
 from services.sandbox.exchange import Lender
@@ -76,6 +68,17 @@ class Sandbox:
         self._pool.give_back(worker)
         return worker.protections
 
+    def report(self) -> None:
+        """The same, and what is not in force on this system, into the log."""
+        try:
+            found = self.protections()
+        except Overloaded as error:
+            log.error("sandbox", problem=str(error))
+            return
+        missing = [name for name in PROTECTIONS if name not in found]
+        tell = log.info if "calls" in found and "limits" in found else log.warning
+        tell("sandbox", in_force=list(found), not_in_force=missing)
+
     async def checked(
         self, samples: Sequence[Sample], tenant: str = ""
     ) -> list[InvalidInput | None]:
@@ -85,17 +88,18 @@ class Sandbox:
         if not parts:
             return found
         with _timed():
-            untold = await self.untold([glimpse(part) for part in parts], tenant)
-            if untold:
+            heads, short, whole = heads_of(parts)
+            asked = sorted([*(short[at] for at in await self.untold(heads, tenant)), *whole])
+            if asked:
                 task = self._task()
-                asking = task.probed([parts[at] for at in untold])
+                asking = task.probed([parts[at] for at in asked])
                 answers = await self._awaited(task, asking, tenant)
-                found = _first(len(samples), [places[at] for at in untold], answers)
+                found = _first(len(samples), [places[at] for at in asked], answers)
         return found
 
-    async def untold(self, glimpses: Sequence[Glimpse], tenant: str = "") -> list[int]:
+    async def untold(self, heads: Heads, tenant: str = "") -> list[int]:
         """Which parts the first bytes of their media do not tell to be in order."""
-        return await self._gathering.untold(glimpses, tenant) if glimpses else []
+        return await self._gathering.untold(heads, tenant) if len(heads) else []
 
     async def stripped(
         self, samples: Sequence[Sample], tenant: str = ""
@@ -155,10 +159,10 @@ class Sandbox:
                     self._pool.give_back(worker)
         return step.end[0]
 
-    def _glance(self, glimpses: Sequence[Glimpse], tenant: str) -> tuple[Asking[list[int]], Lender]:
+    def _glance(self, heads: Heads, tenant: str) -> tuple[Asking[list[int]], Lender]:
         task = self._task()
         in_turn = partial(self._in_turn, task, tenant)
-        return task.untold(glimpses), Lender(self._pool.at_once, in_turn, self._give_back)
+        return task.untold(heads), Lender(self._pool.at_once, in_turn, self._give_back)
 
     async def _awaited(self, task: Task, asking: Asking[Found], tenant: str) -> Found:
         """Ask, and let others go on meanwhile."""
@@ -274,16 +278,3 @@ def _again(
 
 def _waited_too_long() -> Overloaded:
     return Overloaded("media wait to be looked at for too long; come again", "", 1.0)
-
-
-def report(config: SandboxConfig, limits: Limits) -> None:
-    """Start a process and write into the log what it is kept from, and what not, on this system."""
-    try:
-        with Sandbox(config, limits) as sandbox:
-            found = sandbox.protections()
-    except Overloaded as error:
-        log.error("sandbox", problem=str(error))
-        return
-    missing = [name for name in PROTECTIONS if name not in found]
-    tell = log.info if "calls" in found and "limits" in found else log.warning
-    tell("sandbox", in_force=list(found), not_in_force=missing)

@@ -11,19 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from services.sandbox.asking import HEADS_AT_ONCE, Asking, Glimpse
+from rankspace.media.heads import Heads, joined
+from services.sandbox.asking import Asking
 from services.sandbox.exchange import Exchange, Lender
+from services.sandbox.messages import HEADS_AT_ONCE
 
 Untold = list[int]
 """Which parts their heads do not tell to be in order."""
 
-Ask = Callable[[Sequence[Glimpse], str], tuple[Asking[Untold], Lender]]
+Ask = Callable[[Heads, str], tuple[Asking[Untold], Lender]]
 """How to find these out, of parts of a tenant, and of whom to have the process."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
-    glimpses: Sequence[Glimpse]
+    heads: Heads
     answer: asyncio.Future[Untold]
 
 
@@ -45,10 +47,10 @@ class Gathering:
         self._lines: dict[str, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def untold(self, glimpses: Sequence[Glimpse], tenant: str) -> Untold:
+    async def untold(self, heads: Heads, tenant: str) -> Untold:
         """Which of these parts of a tenant are untold, asked together with others of the tenant."""
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(glimpses, loop.create_future())
+        waiting = _Waiting(heads, loop.create_future())
         line = self._lines.get(tenant)
         if line is not None:
             line.waiting.append(waiting)
@@ -75,8 +77,8 @@ class Gathering:
     def _next(self, line: _Line, tenant: str) -> None:
         """Ask for those who wait."""
         line.asked = _together(line.waiting)
-        glimpses = [one for waiting in line.asked for one in waiting.glimpses]
-        asking, lender = self._ask(glimpses, tenant)
+        heads = joined([waiting.heads for waiting in line.asked])
+        asking, lender = self._ask(heads, tenant)
         line.exchange = Exchange(asking, lender, partial(self._told, line, tenant))
         line.exchange.begin()
 
@@ -93,7 +95,7 @@ class Gathering:
 def _tell(asked: Sequence[_Waiting], found: Untold | Exception) -> None:
     first = 0
     for waiting in asked:
-        end = first + len(waiting.glimpses)
+        end = first + len(waiting.heads)
         if waiting.answer.done():  # who asked has gone
             pass
         elif isinstance(found, Exception):
@@ -106,8 +108,8 @@ def _tell(asked: Sequence[_Waiting], found: Untold | Exception) -> None:
 def _together(line: deque[_Waiting]) -> list[_Waiting]:
     """The first who wait, as many as go into one question."""
     found = [line.popleft()]
-    size = len(found[0].glimpses)
-    while line and size + len(line[0].glimpses) <= HEADS_AT_ONCE:
+    size = len(found[0].heads)
+    while line and size + len(line[0].heads) <= HEADS_AT_ONCE:
         found.append(line.popleft())
-        size += len(found[-1].glimpses)
+        size += len(found[-1].heads)
     return found

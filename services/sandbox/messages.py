@@ -3,8 +3,9 @@
 A message is four bytes of length and as many of JSON; media lie in memory that both can see, in the
 order in which the message counts them:
 
-    question   {"task": …, "parts": [[modality, encoding, rate_hz, channels, bytes, bytes there,
+    question   {"task": …, "parts": [[modality, encoding, rate_hz, channels, bytes,
                [[time_us, bytes], …]], …]}                        media: as they were sent
+               {"task": "heads", "parts": how many}               media: rankspace.media.heads.Heads
     answer     by task
                heads    {"open": [places of parts that have to be looked at whole]}
                probe    {"refused": [[place, error], …]}
@@ -15,7 +16,7 @@ order in which the message counts them:
                                                                   media: frames, sound
     error      {"reason": "MALFORMED_MEDIA", "message": …, "field": …}
 
-For `heads` only the first bytes of each part are there. What comes back is believed only as far as
+What comes back is believed only as far as
 it has the right form: whoever wrote the media may have taken over the process that read them.
 Nothing in it is ever executed.
 """
@@ -37,6 +38,9 @@ from rankspace.media.magic import sniff
 from rankspace.media.sample import Frame, Part
 
 MESSAGE_BYTES_MAX = 64 << 20
+HEADS_AT_ONCE = 256
+"""Parts in one question of which only heads are looked at."""
+
 WORDS_MAX = 300
 _LENGTH = struct.Struct("<I")
 _ERRORS: Mapping[str, type[InvalidInput]] = {
@@ -77,16 +81,14 @@ def pieces(part: Part) -> Sequence[bytes]:
     return [part.data, *(frame.image for frame in part.frames)]
 
 
-def write_part(part: Part, there: int | None = None) -> list[Any]:
-    """A part without its media, of which so many bytes of data are in memory."""
-    size = len(part.data)
-    frames = [[frame.time_us, len(frame.image)] for frame in part.frames] if part.frames else []
-    head = size if there is None else there
-    return [part.modality, part.encoding, part.rate_hz, part.channels, size, head, frames]
+def write_part(part: Part) -> list[Any]:
+    """A part without its media."""
+    frames = [[frame.time_us, len(frame.image)] for frame in part.frames]
+    return [part.modality, part.encoding, part.rate_hz, part.channels, len(part.data), frames]
 
 
-def read_parts(rows: Sequence[Any], media: memoryview) -> list[tuple[Part, int]]:
-    """The parts, their media cut out of memory, and how long their data are as a whole."""
+def read_parts(rows: Sequence[Any], media: memoryview) -> list[Part]:
+    """The parts, their media cut out of memory."""
     at = 0
 
     def cut(size: int) -> bytes:
@@ -95,10 +97,10 @@ def read_parts(rows: Sequence[Any], media: memoryview) -> list[tuple[Part, int]]
         return bytes(media[at - size : at])
 
     parts = []
-    for modality, encoding, rate_hz, channels, size, there, frames in rows:
-        data = cut(there)
+    for modality, encoding, rate_hz, channels, size, frames in rows:
+        data = cut(size)
         images = tuple(Frame(time_us, cut(bytes_)) for time_us, bytes_ in frames)
-        parts.append((Part(modality, data, encoding, "", rate_hz, channels, images), size))
+        parts.append(Part(modality, data, encoding, "", rate_hz, channels, images))
     return parts
 
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from rankspace.errors import Overloaded
+from rankspace.media.heads import HEAD_BYTES, ROW
 from rankspace.media.limits import Limits
 from services.sandbox.config import SandboxConfig
 from services.sandbox.confine import PROTECTIONS
-from services.sandbox.messages import Nonsense, length, packed, unpacked
+from services.sandbox.messages import HEADS_AT_ONCE, Nonsense, length, packed, unpacked
 from services.telemetry.metrics import SANDBOX_DEATHS
 
 _AT_ONCE = 1 << 18
@@ -204,9 +205,10 @@ def _excess(data: bytes) -> int:
 
 
 def _memory_bytes(limits: Limits) -> int:
-    """Room for any part as sent, and for any once decoded: frames and the sound beside them."""
+    """Room for any part as sent, for any decoded (frames, and sound beside them), for heads."""
     sound = 4 * 16_000 * int(limits.video_seconds_max + 1) * 2
-    most = max(limits.part_bytes_max, limits.decoded_bytes_max + sound)
+    heads = HEADS_AT_ONCE * (ROW.size + HEAD_BYTES)
+    most = max(limits.part_bytes_max, limits.decoded_bytes_max + sound, heads)
     return -(-most // mmap.PAGESIZE) * mmap.PAGESIZE
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from rankspace.config import parse
 from rankspace.errors import InvalidInput
 from rankspace.media import decode, encode
-from rankspace.media.heads import told
+from rankspace.media.heads import untold
 from rankspace.media.limits import Limits
 from rankspace.media.probe import probe
 from rankspace.media.sample import Part
@@ -71,14 +71,14 @@ def main() -> None:
 def _answer(
     question: Any, media: memoryview, limits: Limits, config: SandboxConfig
 ) -> dict[str, Any]:
-    parts = read_parts(question["parts"], media)
     task = question["task"]
     if task == "heads":
         allow_seconds(config.probe_s_max)
-        return {"open": [at for at, one in enumerate(parts) if told(*one, limits) is None]}
+        return {"open": untold(question["parts"], media, limits)}
+    parts = read_parts(question["parts"], media)
     written: dict[str, Any] = {"refused": [], "changed": []} if task == "strip" else {"refused": []}
     end = 0
-    for at, (part, _) in enumerate(parts):
+    for at, part in enumerate(parts):
         allow_seconds(config.decode_s_max if task == "decode" else config.probe_s_max)
         try:
             said, arrays = _TASKS[task](part, limits)

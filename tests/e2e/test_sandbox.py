@@ -16,12 +16,14 @@ from tests.worlds import part
 pytestmark = pytest.mark.skipif(not Path("/proc").exists(), reason="needs Linux to see processes")
 
 
-def decoders() -> set[int]:
-    """Every process that decodes, of any server."""
+def decoders(server: Server) -> set[int]:
+    """The processes of a server that decode."""
     found = set()
+    parent = f"PPid:\t{server.process_id}\n"
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"services.sandbox.worker" in path.read_bytes():
+            ours = b"services.sandbox.worker" in path.read_bytes()
+            if ours and parent in (path.parent / "status").read_text():
                 found.add(int(path.parent.name))
         except OSError:  # it has ended meanwhile
             continue
@@ -41,16 +43,25 @@ def wait(until: Callable[[], bool]) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_decoders_die_with_their_server(server: Server, how: signal.Signals) -> None:
-    before = decoders()
     with Client(server.address) as client:
         client.create_stream("s")
         good, bad = Sample("a", (part("audio"),)), Sample("b", (Part("video", b"\0\0\0 ftypisom"),))
         summary = client.append("s", [good, bad])
         assert summary.rejected == 1
-    mine = decoders() - before
+    mine = decoders(server)
     assert mine
     server.end(how)
     wait(lambda: gone(mine))
+
+
+def test_the_first_medium_finds_a_decoder_at_rest(server: Server) -> None:
+    wait(lambda: '"event": "sandbox"' in server.log())
+    ready = decoders(server)
+    assert len(ready) == 1
+    with Client(server.address) as client:
+        client.create_stream("s")
+        assert client.append("s", [Sample("a", (part("audio"),))]).rejected == 0
+    assert decoders(server) == ready
 
 
 def test_the_log_says_what_decoders_are_kept_from(server: Server) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from rankspace.errors import InvalidInput
 from rankspace.media import audio, decode, encode, image
 from rankspace.media.clip import Probe
-from rankspace.media.heads import HEAD_BYTES, needed, told
+from rankspace.media.heads import HEAD_BYTES, heads_of, joined, needed, told, untold
 from rankspace.media.limits import Limits
 from rankspace.media.sample import Part
 from tests.media.strip.planted import FILES
@@ -60,6 +60,44 @@ def test_what_is_told_is_what_the_whole_tells_or_the_whole_is_refused(
         assert name == "flac"
         with pytest.raises(InvalidInput):  # its frames are not what its header says
             decode.audio(part, LIMITS)
+
+
+@given(data=st.data())
+@settings(max_examples=100)
+def test_heads_that_are_passed_on_together_tell_what_each_tells(data: st.DataObject) -> None:
+    parts = []
+    for name in data.draw(st.lists(st.sampled_from([*SHORT, "gif", "mp3", "raw"]), max_size=5)):
+        modality, whole = GOOD.get(name, ("audio", bytes(64)))
+        broken = bytearray(whole)
+        for _ in range(data.draw(st.integers(0, 3))):
+            broken[data.draw(st.integers(0, min(len(whole) - 1, 99)))] = data.draw(
+                st.integers(0, 255)
+            )
+        kind = data.draw(st.sampled_from(["", name, "pcm_s16le", "png", "nonsense"]))
+        part = Part(
+            modality, bytes(broken), kind, "", *data.draw(st.sampled_from([(0, 0), (8_000, 1)]))
+        )
+        parts.append(part)
+    heads, short, others = heads_of(parts)
+    assert sorted([*short, *others]) == [*range(len(parts))]
+    assert len(heads) == len(short)
+    memory = memoryview(heads.rows + heads.data + b"left from before")
+    open_ = {short[at] for at in untold(len(heads), memory, LIMITS)}
+    assert open_ == {at for at in short if of_head(parts[at]) is None}
+    cuts = [heads.cut(at, at + 2) for at in range(0, len(heads), 2)] or [heads]
+    assert joined(cuts) == heads
+
+
+def test_a_picture_is_held_to_the_limits_by_its_head() -> None:
+    part = Part(*GOOD["png"])
+    for tight in (
+        Limits(image_pixels_max=10),
+        Limits(decoded_bytes_max=30),
+        Limits(part_bytes_max=50),
+    ):
+        heads, _, _ = heads_of([part])
+        assert len(heads) == 1
+        assert untold(1, memoryview(heads.rows + heads.data), tight) == [0]
 
 
 @given(st.integers(1, 2), st.sampled_from(["pcm_s16le", "pcm_f32le"]), st.integers(0, 99))

@@ -13,14 +13,14 @@ from google.protobuf.message import DecodeError
 
 from rankspace.errors import InvalidInput, NotBuilt
 from rankspace.media import encode
-from rankspace.media.heads import needed
+from rankspace.media.heads import heads_of
 from rankspace.media.limits import Limits
 from rankspace.media.probe import check_form
 from rankspace.media.sample import Part, Sample
 from rankspace.store.drafts import Batch, Draft
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.wire import ingestion
-from rankspace.wire.intake import Head, Intake, Plain
+from rankspace.wire.intake import Intake, Plain
 from rankspace.wire.media import read_sample
 from tests.worlds import picture, tone
 
@@ -84,19 +84,11 @@ def assert_equal(plain: Plain, samples: list[Sample], batch: Batch) -> None:
     assert plain.size == batch.size
     assert plain.samples() == samples
     assert plain.samples({len(samples) - 1}) == samples[-1:]
-    assert plain.heads == [head(at, one.parts[0]) for at, one in enumerate(samples) if looked(one)]
-
-
-def looked(sample: Sample) -> bool:
-    """Whether a decoder looks at it."""
-    return sample.parts[0].modality != "text"
-
-
-def head(at: int, part: Part) -> Head:
-    """What a decoder is shown of a part."""
-    most = needed(part)
-    kind = part.modality, part.encoding, part.rate_hz, part.channels
-    return Head(at, *kind, len(part.data), most is None, memoryview(part.data)[:most])
+    looked = [at for at, one in enumerate(samples) if one.parts[0].modality != "text"]
+    heads, short, whole = heads_of([samples[at].parts[0] for at in looked])
+    assert plain.heads == heads
+    assert [*plain.short] == [looked[at] for at in short]
+    assert [*plain.whole] == [looked[at] for at in whole]
 
 
 def sent(batch: pb.SampleBatch) -> bytes:

@@ -55,20 +55,13 @@ likely = st.fixed_dictionaries(
 def test_parts_arrive_as_they_were(sample: Any) -> None:
     rows = [write_part(part) for part in sample.parts]
     media = b"".join(piece for part in sample.parts for piece in pieces(part))
-    read = read_parts(json.loads(json.dumps(rows)), memoryview(media))
-    again = [part for part, _ in read]
-    assert [size for _, size in read] == [len(part.data) for part in sample.parts]
+    again = read_parts(json.loads(json.dumps(rows)), memoryview(media))
     assert [(p.modality, p.data, p.encoding, p.frames) for p in again] == [
         (p.modality, p.data, p.encoding, p.frames) for p in sample.parts
     ]
     assert [(p.rate_hz, p.channels) for p in again] == [
         (p.rate_hz, p.channels) for p in sample.parts
     ]
-
-
-def test_of_a_head_the_whole_length_is_told() -> None:
-    row = write_part(Part("image", b"abcdef"), 4)
-    assert read_parts([row], memoryview(b"abcd")) == [(Part("image", b"abcd"), 6)]
 
 
 @given(anything)
