@@ -101,7 +101,7 @@ def cells(plan: Plan, kind: str) -> Iterator[Cell]:
 
 async def measure(plan: Plan, kind: str, folder: Path) -> None:
     """All rows of one kind of media, on servers that start empty."""
-    with started(plan, folder) as running:
+    with started(plan, folder) as (running, peers):
         for cell in cells(plan, kind):
             host = HOSTS.get(cell.contender, cell.contender)
             if host in running:
@@ -110,6 +110,7 @@ async def measure(plan: Plan, kind: str, folder: Path) -> None:
                 told(f"{cell}: {tally.mb_s:.1f} MB/s, {tally.samples_s:.0f} samples/s")
         cell = Cell("rankspace", kind, BAR_CONNECTIONS)
         full = plan.median(cell)
+        peers.close()  # what databases still write behind would be waited for too
         if full and plan.bar in ("", "waits"):
             half = full.mb_s * 1e6 / Batch(drawn(kind)).bytes / 2
             plan.paced[kind] = await run(plan, cell, running["rankspace"], half)
@@ -141,8 +142,11 @@ def _late(server: servers.Server) -> dict[str, servers.Late]:
 
 
 @contextmanager
-def started(plan: Plan, folder: Path) -> Iterator[dict[str, servers.Server]]:
-    """The contenders that are installed, each in a folder of its own; removed afterwards."""
+def started(plan: Plan, folder: Path) -> Iterator[tuple[dict[str, servers.Server], ExitStack]]:
+    """The contenders that are installed, each in a folder of its own; removed afterwards.
+
+    The stack has all but ours: they end when it is closed.
+    """
     starts = {
         "echo": servers.echo,
         "rankspace": lambda place: servers.rankspace(place, plan.profile),
@@ -152,13 +156,15 @@ def started(plan: Plan, folder: Path) -> Iterator[dict[str, servers.Server]]:
     try:
         with ExitStack() as stack:
             running = {}
+            peers = stack.enter_context(ExitStack())
             for name in plan.contenders:
                 if servers.installed(NEEDS.get(name, "")) or name not in NEEDS:
                     (folder / name).mkdir(parents=True)
-                    running[name] = stack.enter_context(starts[name](folder / name))
+                    where = stack if name == "rankspace" else peers
+                    running[name] = where.enter_context(starts[name](folder / name))
                 else:
                     told(f"{name}: {servers.NOT_INSTALLED}")
-            yield running
+            yield running, peers
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

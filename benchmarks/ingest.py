@@ -15,7 +15,8 @@ gRPC connections keep four batches on their way; those of Redis and PostgreSQL o
 clients do (the row "window 1" is ours with one). "one by one" is a sample a message, a command, a
 commit. `ratio` is of MB/s acknowledged against the echo that answers with small responses;
 `ratio_full_echo` against the one that sends everything back, as the word says. What the disk takes
-by itself stands below the rows: no durable server is faster.
+by itself stands below the rows: no durable server is faster. Half load comes last, when the peers
+have ended: what a database writes behind would keep the disk from whoever waits for it.
 
 The event loop's lateness is what the server's own metric says, apart for full and for half load:
 what blocks the loop makes it late, and so does whatever else keeps the process from a core. Where
