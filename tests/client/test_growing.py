@@ -148,11 +148,11 @@ def test_a_source_that_is_silent_for_long_outlives_the_calls_that_wait_for_it(
 
     def hesitant() -> Iterator[bytes]:
         yield PCM[:1000]
-        time.sleep(3.5)
+        time.sleep(5.5)
         yield PCM[1000:2000]
 
     try:
-        with Client(site.address, patience_s=1.5) as client:
+        with Client(site.address, patience_s=4.0) as client:
             client.create_stream("s")
             summary = client.append("s", [Sample("a", (speech(hesitant()),))])
             assert summary.reconnects >= 3
