@@ -41,6 +41,7 @@ class Exchange(Generic[Found]):
         self._coming: asyncio.Task[Worker] | None = None
         self._worker: Worker | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._abandoned = False
 
     def begin(self) -> None:
         """Ask; call it once."""
@@ -48,6 +49,7 @@ class Exchange(Generic[Found]):
 
     def abandon(self) -> None:
         """Nobody wants the answer: nothing is told, and a process that is asked is ended."""
+        self._abandoned = True
         if self._coming is not None:
             self._coming.cancel()
         if self._worker is not None:
@@ -82,11 +84,14 @@ class Exchange(Generic[Found]):
         if coming.cancelled():
             return
         problem = coming.exception()
-        if isinstance(problem, Exception):
+        if problem is None:
+            self._worker = coming.result()
+        if self._abandoned:
+            self._give_back()
+        elif isinstance(problem, Exception):
             self._end(problem)
-            return
-        self._worker = coming.result()
-        self._go(self._worker)
+        else:
+            self._go(self._worker)
 
     def _ask(self, step: Step[Found]) -> None:
         question, worker = step.question, self._worker

@@ -99,3 +99,24 @@ def test_a_loop_that_ends_in_the_middle_of_a_question_leaves_nothing() -> None:
     pid = asyncio.run(begun())
     gc.collect()  # what nobody has ended would warn now
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_loop_that_ends_while_somebody_waits_for_his_turn_leaves_nothing() -> None:
+    async def begun() -> int:
+        sandbox = Sandbox(SandboxConfig(workers=1), Limits())
+        assert await sandbox.checked([Sample("a", (GOOD,))]) == [None]
+        (pid,) = sandbox.processes
+        os.kill(pid, signal.SIGSTOP)
+        tasks = [
+            asyncio.create_task(sandbox.checked([Sample("a", (one,))], tenant))
+            for tenant, one in (("ann", Part("audio", encode.mp3(tone(400)))), ("bob", GOOD))
+        ]
+        await asyncio.sleep(0.1)
+        for task in tasks:
+            task.cancel()
+        sandbox.close()
+        return pid
+
+    pid = asyncio.run(begun())
+    gc.collect()
+    assert not Path(f"/proc/{pid}").exists()
