@@ -1,6 +1,7 @@
 """What one call has sent goes to the engine together, in order, and is answered in order."""
 
 import asyncio
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,17 +10,21 @@ import grpc
 import pytest
 
 from rankspace.errors import Overloaded
+from rankspace.media.encode import mp3
 from rankspace.media.sample import Part, Sample
 from rankspace.store.config import StoreConfig
 from rankspace.store.drafts import Laid
 from rankspace.store.entries import Appended, Durability, Refusal, Rejected
+from rankspace.store.growing import Begin, Head
 from rankspace.store.store import Store
 from rankspace.v1 import ingestion_pb2 as pb
 from rankspace.v1.ingestion_pb2_grpc import IngestionServiceStub
-from rankspace.wire.ingestion import write_batch
+from rankspace.wire.growing import write_step
+from rankspace.wire.ingestion import read_stored, write_batch
 from services.gateway.config import GatewayConfig
 from services.gateway.server import running
 from tests.services.parrot import ParrotEngine
+from tests.worlds import tone
 
 BATCHES = 5
 
@@ -103,3 +108,50 @@ async def test_a_batch_that_is_stored_is_never_told_as_refused(tmp_path: Path) -
             _, again = [answer async for answer in stub.AppendSamples(iter(requests))]
         assert again.result.duplicate
         assert [one.offset for one in store.rejects.list("a").items] == [0]
+
+
+PARTS = {
+    "judged at once": Part("text", b"a"),
+    "looked at whole": Part("audio", mp3(tone(400))),
+    "refused": Part("image", b"no picture"),
+}
+
+
+def message(kind: str, at: int) -> pb.AppendSamplesRequest:
+    """The message of this number; a batch goes to the end of the stream."""
+    match kind:
+        case "setup":
+            return pb.AppendSamplesRequest(setup=pb.AppendSetup(stream="streams/a"))
+        case "piece":
+            step = Begin(f"media-{at}", Head("audio", "pcm_s16le", "", 8_000, 1))
+            return pb.AppendSamplesRequest(piece=write_step(step))
+        case "no samples":
+            return pb.AppendSamplesRequest(batch=pb.SampleBatch())
+    return pb.AppendSamplesRequest(batch=write_batch([Sample(str(at), (PARTS[kind],))], None))
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_no_message_overtakes_another_however_long_each_is_judged(
+    channel: grpc.aio.Channel, seed: int
+) -> None:
+    kinds = random.Random(seed).choices([*PARTS, "setup", "piece", "piece", "no samples"], k=60)
+    stub: Any = IngestionServiceStub(channel)
+    await stub.CreateStream(pb.CreateStreamRequest(stream_id="a"))
+    requests = [message("setup", 0), *(message(kind, at) for at, kind in enumerate(kinds))]
+    answers = [answer async for answer in stub.AppendSamples(iter(requests))][1:]
+    stored = 0
+    for at, (kind, answer) in enumerate(zip(kinds, answers, strict=True)):
+        assert answer.batch == at
+        if kind in PARTS:
+            assert answer.result.offset == stored
+            assert len(answer.result.sample_errors) == (kind == "refused")
+            stored += 1
+        elif kind == "piece":
+            assert answer.piece.media_id == f"media-{at}"
+        else:
+            assert answer.next_offset >= stored  # those behind it may be stored already
+    reading = stub.ReadSamples(pb.ReadSamplesRequest(stream="streams/a"))
+    found = [read_stored(one)[1].sample_id async for page in reading for one in page.samples]
+    assert found == [
+        str(at) for at, kind in enumerate(kinds) if kind in PARTS and kind != "refused"
+    ]
