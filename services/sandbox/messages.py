@@ -16,9 +16,8 @@ order in which the message counts them:
                                                                   media: frames, sound
     error      {"reason": "MALFORMED_MEDIA", "message": …, "field": …}
 
-What comes back is believed only as far as
-it has the right form: whoever wrote the media may have taken over the process that read them.
-Nothing in it is ever executed.
+What comes back is believed only as far as it has the right form: whoever wrote the media may have
+taken over the process that read them. Nothing in it is ever executed.
 """
 
 import json
