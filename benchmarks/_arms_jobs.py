@@ -24,9 +24,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from benchmarks import _arms_counts, _peers_text
 from benchmarks._arms import Arm
+from benchmarks._arms_levels import levels
 from benchmarks._arms_networks import Ours
 from benchmarks._arms_table import SPECS, missing, shaped
 from benchmarks._arms_training import Plan, Result, run, seconds_per_step
+from benchmarks._arms_varied import Varied
 from benchmarks._text_data import ROOT, Corpus
 from rankspace.errors import InvalidInput
 
@@ -100,7 +102,7 @@ def built(job: Job, settings: Settings, corpus: Corpus) -> Arm:
     config = shaped(
         spec, corpus, settings.context, settings.parameters, **size, dropout=settings.dropout
     )
-    return Ours(spec, corpus, config, job.rate)
+    return (Varied if spec.varied else Ours)(spec, corpus, config, job.rate)
 
 
 def work(job: Job, settings: Settings) -> None:
@@ -130,7 +132,10 @@ def work(job: Job, settings: Settings) -> None:
             "seconds_per_token": each / (asked / 8),
         }
     else:
-        result = run(built(job, settings, corpus), corpus, settings.plan(job.seed), progress)
+        arm, plan = built(job, settings, corpus), settings.plan(job.seed)
+        result = run(arm, corpus, plan, progress)
+        if isinstance(arm, Ours):
+            result["levels"] = levels(arm, corpus.tune, plan.context, plan.rows)
     whole = {"job": asdict(job), "wall_s": time.perf_counter() - began, **result}
     part = path.with_suffix(".part")
     part.write_text(json.dumps(whole, ensure_ascii=False, indent=1), "utf-8")

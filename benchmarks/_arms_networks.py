@@ -95,10 +95,10 @@ class Ours(Arm):
         if self._counted is None:
             if self.network.trust.held is None or self.network.training:
                 return self._alone(said, before, targets, openness)
-            known, told = self._columns(said[0], before, targets, places, stories)
+            known, told = self.columns(said[0], before, targets, places, stories)
             heard = self.network.trust.trusted(known, list(told.T), 0.0 if progress else 1.0)
             return -heard, 0.0
-        logits = self._logits(said[0], before, 0.0)
+        logits = self.logits(said[0], before, 0.0)
         if self.spec.memory == "add":
             added = self._added(logits, self._rows(places, stories), openness)
             return self.readout.losses(added, 0, targets), 0.0
@@ -117,7 +117,7 @@ class Ours(Arm):
     ) -> tuple[Float[Tensor, "n"], Float[Tensor, ""] | float]:
         """The product's own losses (training/loop.py)."""
         config = self.network.config
-        levels = [self._logits(mixed, before, openness) for mixed in said]
+        levels = [self.logits(mixed, before, openness) for mixed in said]
         nats, *below = (self.readout.losses(logits, 0, targets) for logits in levels)
         more: Float[Tensor, ""] | float = 0.0
         if below:
@@ -133,7 +133,7 @@ class Ours(Arm):
         ends = torch.arange(1, len(symbols) + 1) * symbols.shape[1] - 1
         before = self.readout.past(self.network, symbols, ends)
         if self._counted is None:
-            odds = self._logits(mixed, before, 0.0).log_softmax(-1)
+            odds = self.logits(mixed, before, 0.0).log_softmax(-1)
         else:
             told = [np.append(row, 2).astype(np.int32) for row in symbols.numpy()]
             reading = self._counted.read(told)
@@ -180,7 +180,7 @@ class Ours(Arm):
         self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n *k"], rows: Rows
     ) -> Float[Tensor, "n a"]:
         """The odds of every symbol, as ln p, with a memory of order n."""
-        logits = self._logits(mixed, before, 0.0)
+        logits = self.logits(mixed, before, 0.0)
         if self.spec.memory == "add":
             return self._added(logits, rows, 0.0).log_softmax(-1)
         table = torch.from_numpy(rows.dense())[:, self.readout.doors[0].ids].log_softmax(-1)
@@ -205,14 +205,14 @@ class Ours(Arm):
             index = (flat >= 0).nonzero()[:, 0]
             mixed, before = self._said(batch.symbols)[0][index], batch.symbols.flatten()[index]
             places = batch.places.flatten()[index].numpy()
-            found.append(self._columns(mixed, before, flat[index], places, stories))
+            found.append(self.columns(mixed, before, flat[index], places, stories))
         known, told = gathered(found)
         self.network.trust.held.fit(known, told)
         self.network.train()
         heard = self.network.trust.trusted(known, list(told.T), 0.0 if progress else 1.0)
         return -float(heard.double().sum())
 
-    def _columns(
+    def columns(
         self,
         mixed: Float[Tensor, "n d"],
         before: Int[Tensor, "n"],
@@ -221,7 +221,7 @@ class Ours(Arm):
         stories: Stories,
     ) -> tuple[Known, Float[Tensor, "n k"]]:
         """What `Readout.told` says of these positions of a set of stories."""
-        own = self._logits(mixed, before, 0.0).float().log_softmax(-1)
+        own = self.logits(mixed, before, 0.0).float().log_softmax(-1)
         at = self.readout.doors[0].local[targets][:, None]
         if id(stories) not in self._recalls:
             self._recalls[id(stories)] = (stories, recalled(self.network, self.readout, stories))
@@ -271,23 +271,26 @@ class Ours(Arm):
             self._known[id(stories)] = (stories, told)
         return self._known[id(stories)][1]
 
-    def _said(self, symbols: Int[Tensor, "b t"]) -> list[Float[Tensor, "n d"]]:
-        """What the blocks say together, then each lower one alone where they are supervised."""
+    def inputs(self, symbols: Int[Tensor, "b t"]) -> tuple[Inputs, Tensor]:
+        """What the network reads, and the mask under which it sees the past alone."""
         rows, width = symbols.shape
         before = F.pad(symbols, (1, 0))[:, :-1]
         ranks = self.space.order.rank_table[before.numpy(), symbols.numpy()]
         told = torch.from_numpy(buckets(ranks.astype(np.int32), GRID).astype(np.int64))
         times = torch.arange(width).expand(rows, -1)
-        inputs = Inputs(symbols, torch.zeros_like(symbols), told, times)
-        past = torch.ones(width, width, dtype=torch.bool).tril()[None, None]
-        mask = past.expand(rows, -1, -1, -1)
+        past = torch.ones(width, width, dtype=torch.bool).tril().expand(rows, 1, -1, -1)
+        return Inputs(symbols, torch.zeros_like(symbols), told, times), past
+
+    def _said(self, symbols: Int[Tensor, "b t"]) -> list[Float[Tensor, "n d"]]:
+        """What the blocks say together, then each lower one alone where they are supervised."""
+        inputs, mask = self.inputs(symbols)
         if not (self.network.config.supervise and self.network.training):
             return [trunk.speak(self.network, inputs, mask).flatten(0, 1)]
         states = self.network.states(inputs, mask)
         said = [self.network.mix(states), *map(self.network.alone, states[:-1])]
         return [each.flatten(0, 1) for each in said]
 
-    def _logits(
+    def logits(
         self, mixed: Float[Tensor, "n d"], before: Int[Tensor, "n *k"], openness: float
     ) -> Float[Tensor, "n a"]:
         unembedding = self.network.unembedding()

@@ -42,6 +42,17 @@ class Spec:
     cross_fit: bool = True
     """Leave a document out of its own prior."""
 
+    loud: bool = False
+    """Matrices that write into the stream are small at birth in place of zero."""
+
+    steady: bool = False
+    """Rates do not fall at the end."""
+
+    @property
+    def varied(self) -> bool:
+        """Whether it is begun or moved otherwise than its preset."""
+        return self.loud or self.steady or "hold" in self.switches
+
 
 HELD: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
 NOISE: dict[str, Any] = {"noise": 0.1, "dropout": 0.2}
@@ -83,6 +94,9 @@ SPECS: dict[str, Spec] = {
     "rank-prior": _pairs(prior=False),
     "rank-muon": Spec(switches=TEXT, recipe="gpt2"),
     "rank-average": Spec(switches=TEXT, average=False),
+    "rank-dropout": _rank(dropout=0.0),
+    "rank-zero": Spec(switches=TEXT, loud=True),
+    "rank-decay": Spec(switches=TEXT, steady=True),
     "rank+full": _pairs(memory="full"),
     "rank+scalar": _pairs(memory="scalar"),
     "rank+counts": _pairs(memory="counts"),
@@ -104,8 +118,16 @@ SPECS: dict[str, Spec] = {
     "rank+rms": _rank(norm="rms"),
     "rank+cap": _rank(soft_cap=20.0),
     "rank+pmi": _rank(birth="pmi"),
+    "rank+heads": _rank(hold={"attention": 0.6}),
+    "rank+gates": _rank(hold={"gate": 0.7}),
+    "rank+output": _rank(hold={"output": 0.5}),
+    "rank_moe+router": Spec("rank_moe", TEXT | {"hold": {"router": 0.8}}),
 }
-"""A minus takes an element out of `rank`, a plus puts one in; forms of the memory replace it."""
+"""A minus takes an element out of `rank`, a plus puts one in; forms of the memory replace it.
+
+Betas are held near the mean entropies that the gradient finds: heads 0.6 of the largest, gates 0.7,
+the network's odds 0.5.
+"""
 
 
 def missing(name: str) -> str:

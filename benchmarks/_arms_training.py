@@ -47,8 +47,8 @@ class Plan:
     read_every: int = READ_EVERY
     """Tokens between two readings of the held-out stories."""
 
-    patience: int = 4
-    """Readings without a better one before the end."""
+    patience: int = 8
+    """Readings without a better one before the end: high rates read unevenly until they fall."""
 
     sampled: int = 16
     """Stories that are made up at the end."""

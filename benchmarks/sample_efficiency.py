@@ -10,8 +10,9 @@ All neural arms have the same count of parameters (within 3 %), symbols, texts i
 token budget, schedule, dropout and grid of rates. The rate is chosen at seed 0 on 128 held-out
 stories, which also stop the training and choose the best state; figures are of the other held-out
 stories, document by document, every byte once (benchmarks/_text_data.py). Variants of an arm, named
-after it with a minus or a plus, take its rate. Intervals are 95 % t-intervals over seeds. Seconds
-are tokens times the seconds of one, measured alone after all else.
+after it with a minus or a plus, take its rate (`--arms all` has what is tried over `rank` too).
+Intervals are 95 % t-intervals over seeds. Seconds are tokens times the seconds of one, measured
+alone after all else.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from scipy.stats import t as student
 
 from benchmarks._arms_counts import BASELINES
 from benchmarks._arms_jobs import Job, Settings, finish, found, plain, why_not, work
+from benchmarks._arms_levels import table as blocks
 from benchmarks._arms_table import SPECS
 from benchmarks._peers_text import PEERS
 from benchmarks._text_data import stories
@@ -171,8 +173,8 @@ def judged(table: Table, rates: Sequence[float]) -> dict[str, tuple[float, int]]
     return found_
 
 
-def show(table: Table, rates: Sequence[float]) -> None:
-    """Print the table, best first."""
+def show(table: Table, rates: Sequence[float], asked: Sequence[str]) -> None:
+    """Print the table, best first, and what each block of the arms that are asked for is worth."""
     marks = judged(table, rates)
     print(
         "| arm | bits a byte | ± | seeds | parameters | rate | best at tokens | valid trigrams "
@@ -193,6 +195,10 @@ def show(table: Table, rates: Sequence[float]) -> None:
     print("\n".join(line for _, line in sorted(lines)))
     valid, copied = marks["real stories"]
     print(f"| real held-out stories | | | | | | | {valid:.3f} | {copied} |")
+    for arm in table.arms:
+        read = [done["levels"] for done in table.results(arm, rates) if "levels" in done]
+        if read and arm in asked:
+            print(f"\n{arm}, block by block, on the stories for tuning:\n\n{blocks(read)}")
 
 
 def options() -> argparse.Namespace:
@@ -209,6 +215,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rates", default="", help="multiples of each optimiser's own rates")
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--rank", default="rank", help="the arm that is reported as rank")
+    parser.add_argument("--levels", default="rank", help="arms to be shown block by block")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--told", action="store_true", help="run nothing, show what was run")
     parser.add_argument("--quick", action="store_true")
@@ -249,7 +256,7 @@ def main() -> None:
         finish(table.measuring(rates), settings, asked.jobs)
         alone = [arm for arm in table.arms if arm in (*GPT2, asked.rank)]
         finish([Job(arm, timed=True) for arm in alone], settings, 1)
-    show(table, rates)
+    show(table, rates, asked.levels.split(","))
     print(json.dumps(plain(summary(table, rates, asked.rank))))
 
 

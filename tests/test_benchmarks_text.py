@@ -11,6 +11,8 @@ import torch
 from benchmarks import _arms_counts, _arms_jobs, _peers_text
 from benchmarks._arms import Arm
 from benchmarks._arms_jobs import Job, Settings, built, why_not
+from benchmarks._arms_levels import levels
+from benchmarks._arms_networks import Ours
 from benchmarks._arms_table import SPECS, TOLERANCE
 from benchmarks._arms_training import Plan, bits_per_byte, run, stagnant
 from benchmarks._text_data import Corpus, Stories, stories
@@ -137,6 +139,47 @@ def test_training_lowers_what_held_out_stories_cost_and_the_birth_law_holds(corp
     assert done[-1] == 1
     assert curve[-1][0] == result["tokens"]
     assert len(result["samples"]) == 1
+
+
+@pytest.mark.parametrize("name", ["rank", "gpt2"])
+def test_levels_end_in_the_whole_network(name: str, corpus: Corpus) -> None:
+    arm = arm_of(name, corpus)
+    assert isinstance(arm, Ours)
+    for step in range(5):
+        arm.loss(corpus.train.draw(0, step, 4, 64), corpus.train, 0.5).backward()
+        arm.step(1.0, 0.5)
+    with torch.no_grad():
+        arm.fit_shares(corpus.tune.windows(64, 4), corpus.tune, 1.0)
+    *blocks, whole = levels(arm, corpus.tune, 64, 4)
+    assert len(blocks) == len(arm.network.layers)
+    assert whole["kept"] == pytest.approx(1, abs=1e-4)
+    bits = bits_per_byte(arm, corpus.tune, Plan(budget=1, seed=0, context=64))
+    assert whole["bits"] == pytest.approx(bits, rel=0.01)
+    assert sum(each["share"] for each in blocks) == pytest.approx(1, abs=1e-4)
+    for each in blocks:
+        assert each["best"] <= each["nats"]
+        assert 0 < each["kept"] <= 1.0001
+    top = blocks[-1]
+    assert (top["nats"] == pytest.approx(whole["nats"])) == (name == "gpt2")  # it speaks alone
+
+
+def test_arms_are_begun_paced_and_held_as_they_say(corpus: Corpus) -> None:
+    plain, loud, held, steady = (
+        arm_of(name, corpus) for name in ("rank", "rank-zero", "rank+heads", "rank-decay")
+    )
+    for arm, silent in ((plain, True), (loud, False)):
+        written = [w for name, w in arm.model.named_parameters() if name.endswith("out.weight")]
+        assert [bool((weight == 0).all()) for weight in written] == [silent] * len(written)
+    betas = [arm.facts()["beta/attention/0"] for arm in (plain, held)]
+    assert betas[0] == betas[1]
+    for arm in (plain, held, steady):
+        arm.loss(corpus.train.draw(0, 0, 4, 64), corpus.train, 0.9).backward()
+        before = arm.model.get_parameter("mouth.weight").detach().clone()
+        arm.step(0.0, 0.9)  # the last step of a rate that falls
+        moved = not torch.equal(before, arm.model.get_parameter("mouth.weight"))
+        assert moved == (arm is steady)
+    assert plain.facts()["beta/attention/0"] == betas[0]
+    assert held.facts()["beta/attention/0"] != betas[0]
 
 
 def test_training_ends_when_the_last_readings_are_no_better_than_those_before() -> None:

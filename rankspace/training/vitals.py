@@ -176,16 +176,19 @@ def _voices(
                 found |= _ranks("logits", logits)
         symbols += len(at)
     found |= {f"loss/{layer}": cost / max(1, symbols) for layer, cost in enumerate(costs)}
-    found |= _shares(network, states, unembedding[readout.doors[most.door].ids])
+    found |= block_shares(network, states, unembedding[readout.doors[most.door].ids])
     found["repetition"] = _repeats(expected, batch)
     found["repetition_data"] = _repeats(truth, batch)
     return found
 
 
-def _shares(
+def block_shares(
     network: Network, states: Sequence[Float[Tensor, "n d"]], symbols: Float[Tensor, "a d"]
 ) -> dict[str, float]:
-    """cov(logit of a block, logit) / var(logit), over positions and symbols; none at birth."""
+    """cov(logit of a block, logit) / var(logit), over positions and symbols; none at birth.
+
+    `symbols` are the looks of all that may stand there: rows of the unembedding.
+    """
     looks = symbols - symbols.mean(0)
     parts = [
         network.norm(state) * voice for state, voice in zip(states, network.voices(), strict=True)
