@@ -13,7 +13,7 @@ The last level is the whole network. Shapes: N positions, A symbols, D width, L 
 
 import copy
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -64,8 +64,6 @@ def levels(arm: Ours, stories: Stories, context: int, rows: int) -> list[Figures
     with fast():
         for batch in stories.windows(context, rows):
             asked += batch.asked
-            for level, share in zip(found, _shares(arm, batch), strict=False):
-                level.share += share * batch.asked
             _read(arm, batch, stories, found)
     network.train()
     return [_figures(arm, level, asked, stories.bytes) for level in found]
@@ -77,32 +75,25 @@ def _states(arm: Ours, batch: Batch) -> list[Float[Tensor, "n d"]]:
     return [state.flatten(0, 1)[index] for state in arm.network.states(*arm.inputs(batch.symbols))]
 
 
-def _shares(arm: Ours, batch: Batch) -> Sequence[float]:
-    looks = arm.network.unembedding()[arm.readout.doors[0].ids]
-    return list(block_shares(arm.network, _states(arm, batch), looks).values())
-
-
-def _said(arm: Ours, batch: Batch) -> Iterator[Float[Tensor, "n d"]]:
-    """What every block would say alone, then all together."""
-    states = _states(arm, batch)
-    yield from map(arm.network.alone, states)
-    yield arm.network.mix(states)
-
-
 def _read(arm: Ours, batch: Batch, stories: Stories, found: Sequence[_Level]) -> None:
     """Add what the levels say of a batch."""
     flat, before = batch.targets.flatten(), batch.symbols.flatten()
     index = (flat >= 0).nonzero()[:, 0]
     targets, before = flat[index], before[index]
     places = batch.places.flatten()[index].numpy()
-    said = list(_said(arm, batch))
+    network, states = arm.network, _states(arm, batch)
+    looks = network.unembedding()[arm.readout.doors[0].ids]
+    shares = block_shares(network, states, looks)
+    for layer, level in enumerate(found[:-1]):  # none speaks at birth
+        level.share += shares.get(f"share/{layer}", 0.0) * len(index)
+    said = [*map(network.alone, states), network.mix(states)]
     whole = arm.logits(said[-1], before, 0.0).float().softmax(-1)
     for level, mixed in zip(found, said, strict=True):
         logits = arm.logits(mixed, before, 0.0).float()
         for at, nats in enumerate(_costs(logits, arm.readout.doors[0].local[targets])):
             level.nats[at] += nats
         level.kept += float(torch.minimum(logits.softmax(-1), whole).sum())
-        if arm.network.trust.held is not None:
+        if network.trust.held is not None:
             level.columns.append(arm.columns(mixed, before, targets, places, stories))
 
 

@@ -32,8 +32,8 @@ class Varied(Ours):
         return super().loss(batch, stories, progress)
 
     def step(self, factor: float, progress: float) -> float:
-        falling = self.spec.steady and progress > 1 - DECAY
-        norm = super().step(1.0 if falling else factor, progress)
+        stays = self.spec.steady and progress > 1 - DECAY
+        norm = super().step(1.0 if stays else factor, progress)
         if self.network.config.hold and self._steps % HOLD_EVERY == 0 and self._latest:
             self._control(self._latest)
         self._steps += 1
