@@ -1,6 +1,7 @@
 """All that a job needs to go on as if it had never stopped: weights, moments, balance, step.
 
-    checkpoint.safetensors   weight/NAME, buffer/NAME, average/N, OPTIMISER/INDEX/NAME
+    checkpoint.safetensors   weight/NAME, buffer/NAME, average/N, OPTIMISER/INDEX/NAME, and best/...
+                             with the first two as they were at the best measurement
     checkpoint.json          step, balance, history; names the tensors' SHA-256
 
 The JSON is renamed into place last, so a checkpoint is whole or it is not there. Draws need no
@@ -20,9 +21,10 @@ from rankspace.model.folder import difference
 from rankspace.model.network import Network
 from rankspace.store import files
 from rankspace.training.balance import BalanceState
-from rankspace.training.optimizer import Average, Optimizer
+from rankspace.training.optimizer import Average, Optimizer, state
 
 STATE, TENSORS = "checkpoint.json", "checkpoint-{}.safetensors"
+BEST = "best/"
 
 
 class Progress(Config):
@@ -36,6 +38,9 @@ class Progress(Config):
 
     best: float | None = None
     """Best held-out loss so far, nats per symbol."""
+
+    best_step: int = 0
+    """Steps done when that was measured."""
 
     worse: int = 0
     """Measurements since then."""
@@ -80,7 +85,7 @@ def read(folder: Path, network: Network, optimizer: Optimizer, average: Average)
         raise Corrupt("the job's checkpoint is damaged; submit the job again")
     found = load(payload)
     held = {name: value for name, value in found.items() if name.startswith(("weight/", "buffer/"))}
-    if differs := difference(held, _state(network)):
+    if differs := difference(held, state(network)):
         raise WrongLayout(
             f"the checkpoint of step {progress.step} is of another network: {differs}; submit the"
             " job with the preset, size and switches it began with, or carry the weights both have"
@@ -90,19 +95,13 @@ def read(folder: Path, network: Network, optimizer: Optimizer, average: Average)
     return progress
 
 
-def _state(network: Network) -> dict[str, torch.Tensor]:
-    """Weights, and what else a network remembers; the codecs' features come of the data."""
-    found = {f"weight/{name}": weight.detach() for name, weight in network.named_parameters()}
-    kept = network.state_dict().keys() - {"features"}
-    return found | {f"buffer/{n}": value for n, value in network.named_buffers() if n in kept}
-
-
 def _tensors(network: Network, optimizer: Optimizer, average: Average) -> dict[str, torch.Tensor]:
-    found = _state(network)
+    found = state(network)
     found |= {f"average/{at}": weight for at, weight in enumerate(average.weights)}
+    found |= {f"{BEST}{name}": value for name, value in average.best.items()}
     for number, part in enumerate(optimizer.parts):
-        for index, state in part.state_dict()["state"].items():
-            for name, value in state.items():
+        for index, moments in part.state_dict()["state"].items():
+            for name, value in moments.items():
                 found[f"{number}/{index}/{name}"] = torch.as_tensor(value)
     return {name: value.contiguous().clone() for name, value in found.items()}
 
@@ -111,10 +110,11 @@ def _restore(
     found: dict[str, torch.Tensor], network: Network, optimizer: Optimizer, average: Average
 ) -> None:
     with torch.no_grad():
-        for name, weight in _state(network).items():
+        for name, weight in state(network).items():
             weight.copy_(found[name])
         for at, mean in enumerate(average.weights):
             mean.copy_(found[f"average/{at}"])
+    average.best = {n.removeprefix(BEST): v for n, v in found.items() if n.startswith(BEST)}
     for number, part in enumerate(optimizer.parts):
         states: dict[int, dict[str, torch.Tensor]] = {}
         for key, value in found.items():

@@ -67,7 +67,8 @@ class JobConfig(Config):
     """Steps between two measurements of the held-out loss."""
 
     patience: int = Field(default=5, ge=0)
-    """Stop after so many measurements without a better held-out loss; 0 never stops early."""
+    """Stop after so many measurements without a better held-out loss, and keep the network that was
+    best; 0 never stops early and keeps the last."""
 
     checkpoint_every: int = Field(default=200, gt=0)
     """Steps between two checkpoints that a job can resume from."""

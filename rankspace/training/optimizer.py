@@ -103,8 +103,11 @@ class Average:
 
     def __init__(self, network: nn.Module, horizon: float = 50.0) -> None:
         self._horizon = horizon
+        self._network = network
         self._live = [weight.detach() for weight in network.parameters()]
         self.weights = [weight.clone() for weight in self._live]
+        self.best: dict[str, torch.Tensor] = {}
+        """By the names of `state`, what was noted last; empty if nothing was."""
 
     def update(self, step: int) -> None:
         """Follow the network after a step, counted from 0."""
@@ -117,6 +120,29 @@ class Average:
             held = live.clone()
             live.copy_(mean)
             mean.copy_(held)
+
+    def note(self) -> None:
+        """Keep a copy of the average as it is now, and of what else the network remembers."""
+        means = self._means()
+        self.best = {n: means.get(n, value).clone() for n, value in state(self._network).items()}
+
+    def recall(self) -> None:
+        """Make what was noted the average again, and what the network remembered with it."""
+        means, live = self._means(), state(self._network)
+        for name, value in self.best.items():
+            means.get(name, live[name]).copy_(value)
+
+    def _means(self) -> dict[str, torch.Tensor]:
+        """The average by the names that `state` has for the live weights."""
+        names = (f"weight/{name}" for name, _ in self._network.named_parameters())
+        return dict(zip(names, self.weights, strict=True))
+
+
+def state(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Weights, and what else a network remembers; the codecs' features come of the data."""
+    found = {f"weight/{name}": weight.detach() for name, weight in network.named_parameters()}
+    kept = network.state_dict().keys() - {"features"}
+    return found | {f"buffer/{n}": value for n, value in network.named_buffers() if n in kept}
 
 
 def shapes(parameters: Sequence[torch.Tensor]) -> int:

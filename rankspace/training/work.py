@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
+import torch.distributed as dist
 
 from rankspace.errors import Refused
 from rankspace.model import folder as model_folder
@@ -131,7 +133,7 @@ class Work:
             self._eta = (config.steps - step) * seconds / (step - first)
             if step % config.evaluate_every == 0 or step == config.steps:
                 yield self.event(phase="evaluating", progress=step / config.steps)
-                self._evaluate(HELD_OUT)
+                self._evaluate()
             asked = wish() if step % REPORT_EVERY == 0 else "run"
             if asked != "run" or step % config.checkpoint_every == 0:
                 self._keep(folder, rank)
@@ -140,7 +142,8 @@ class Work:
             if asked != "run":
                 yield stopped(asked, self.event(phase="training"))
                 return
-        yield self.event(phase="evaluating", progress=1.0, message="final figures")
+        told = f"final figures{self._recall()}"
+        yield self.event(phase="evaluating", progress=1.0, message=told)
         self._final()
 
     def _step(self, rank: int, world: int) -> int:
@@ -178,23 +181,42 @@ class Work:
         }
         self._progress = self._progress.model_copy(update={"metrics": figures})
 
-    def _evaluate(self, documents: int) -> Measures:
-        self.learner.average.swap()
+    def _evaluate(self) -> None:
+        """Measure, and note the network if it is better than all before."""
+        loss = agreed(self._measured(HELD_OUT).loss)
+        progress = self._progress
+        if math.isnan(loss):
+            return
+        if progress.best is not None and loss >= progress.best:
+            self._progress = progress.model_copy(update={"worse": progress.worse + 1})
+            return
+        update = {"best": loss, "best_step": progress.step, "worse": 0}
+        self._progress = progress.model_copy(update=update)
+        if self.config.patience:
+            self.learner.average.note()
+
+    def _measured(self, documents: int) -> Measures:
+        learner = self.learner
+        learner.average.swap()
         held_out = list(self._batches(documents))
-        trust.fit(self.learner.network, self.readout, held_out)
-        found = measure(self.learner.network, self.readout, held_out)
-        self.learner.average.swap()
+        trust.fit(learner.network, self.readout, held_out)
+        found = measure(learner.network, self.readout, held_out)
+        learner.average.swap()
         if not math.isnan(found.loss):
             self._held_out = found.loss
-            better = self._progress.best is None or found.loss < self._progress.best
-            update = (
-                {"best": found.loss, "worse": 0} if better else {"worse": self._progress.worse + 1}
-            )
-            self._progress = self._progress.model_copy(update=update)
         return found
 
+    def _recall(self) -> str:
+        """Go back to the best network that was noted; what is to be said of it."""
+        average, step, best = self.learner.average, self._progress.step, self._progress.best_step
+        kept = best if average.best else step
+        average.recall()
+        metrics = self._progress.metrics | {"kept_step": float(kept)}
+        self._progress = self._progress.model_copy(update={"metrics": metrics})
+        return "" if kept == step else f" of step {kept}, which is the best on held-out samples"
+
     def _final(self) -> None:
-        found = self._evaluate(HELD_OUT_LAST)
+        found = self._measured(HELD_OUT_LAST)
         named = {
             f"held_out_loss/{self.config.streams[source]}": tally.model / max(1, tally.symbols)
             for source, tally in found.sources.items()
@@ -226,6 +248,15 @@ def _held_out(documents: Documents, source: int, rows: list[TokenSample]) -> lis
     random = np.random.default_rng(source)
     order = random.permutation(len(rows))[:HELD_OUT_LAST]
     return [documents.draw(source, rows[at], random) for at in order]
+
+
+def agreed(loss: float) -> float:
+    """The first worker's: on machines that round otherwise workers would end at different steps."""
+    if not dist.is_initialized() or dist.get_world_size() == 1:
+        return loss
+    told = torch.tensor([loss], dtype=torch.float64)
+    dist.broadcast(told, 0)
+    return float(told[0])
 
 
 def stopped(wish: Wish, event: Event) -> Event:

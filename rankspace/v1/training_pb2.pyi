@@ -193,7 +193,9 @@ class JobConfig(_message.Message):
     evaluate_every: _builtins.int
     """Steps between two measurements of the held-out loss."""
     patience: _builtins.int
-    """Stop after so many measurements without a better held-out loss; 0: never early."""
+    """Stop after so many measurements without a better held-out loss, and keep the network that was
+    best; 0: never stop early, keep the last.
+    """
     checkpoint_every: _builtins.int
     """Steps between two checkpoints a job can resume from."""
     @_builtins.property

@@ -1,6 +1,7 @@
 """Rates rise, hold and fall; the average follows; each weight is moved by one optimiser."""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +10,8 @@ from hypothesis import strategies as st
 
 from rankspace.errors import Diverged
 from rankspace.model.presets import Preset
+from rankspace.training import checkpoint
+from rankspace.training.checkpoint import Progress
 from rankspace.training.optimizer import CLIP, DECAY, WARM_UP, Average, Optimizer, factor, shapes
 from tests.model.networks import PRESETS, awake, born
 
@@ -123,3 +126,27 @@ def test_compiled_passes_move_nothing_along_what_is_no_number() -> None:
     with pytest.raises(Diverged):
         optimizer.step(1.0)
     assert all(torch.equal(a, b) for a, b in zip(before, network.parameters(), strict=True))
+
+
+def test_what_was_noted_comes_back_whole(tmp_path: Path) -> None:
+    """The average, and what experts have learnt beside their weights; a checkpoint keeps it too."""
+    network = born("rank_moe", 1)
+    bias = network.get_buffer("blocks.1.feedforward.bias")
+    average, optimizer = Average(network), Optimizer(network, "rank_moe", 1.0)
+
+    def become(number: float) -> None:
+        for mean in average.weights:
+            mean.fill_(number)
+        bias.fill_(-number)
+
+    become(2.0)
+    average.note()
+    become(3.0)
+    checkpoint.write(tmp_path, Progress(step=1), network, optimizer, average)
+    average.best = {}
+    checkpoint.read(tmp_path, network, optimizer, average)
+    assert {float(mean.max()) for mean in average.weights} == {3.0}
+    average.recall()
+    assert {float(mean.max()) for mean in average.weights} == {2.0}
+    assert {float(mean.min()) for mean in average.weights} == {2.0}
+    assert set(bias.tolist()) == {-2.0}

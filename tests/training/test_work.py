@@ -106,11 +106,67 @@ def test_a_run_without_gains_ends_early(tmp_path: Path) -> None:
     run = work(config, [row(seed, (("text", "ru"),)) for seed in range(4)])
     events = done(run, tmp_path)
     assert events[-1].step < 200
-    assert events[-1].message == "final figures"
+    assert events[-1].message.startswith("final figures of step ")
 
 
-def test_without_patience_a_run_never_ends_early(whole: tuple[Work, list[Event]]) -> None:
-    assert whole[1][-1].step == LONG.steps
+SPENT = LONG.model_copy(
+    update={
+        "steps": 40, "evaluate_every": 1, "checkpoint_every": 3, "patience": 5,
+        "learning_rate": 3.0,
+    }
+)  # fmt: skip
+"""A run that soon gets worse on what is held out: that is in another language."""
+
+
+def spent() -> Work:
+    return work(SPENT, [row(seed, (("text", "ru"),)) for seed in range(4)])
+
+
+@pytest.fixture(scope="module")
+def tired(tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, list[Event]]:
+    """Such a run, to its end."""
+    torch.set_num_threads(1)
+    run = spent()
+    return run, done(run, tmp_path_factory.mktemp("tired"))
+
+
+def test_a_run_keeps_the_network_that_was_best_on_held_out_samples(
+    tired: tuple[Work, list[Event]], tmp_path: Path
+) -> None:
+    run, events = tired
+    looks = [e for e in events[:-1] if e.phase == "evaluating" and e.held_out_loss is not None]
+    read = {e.step - 1: e.held_out_loss for e in looks}  # what was known before that look
+    best = min(read, key=lambda step: read[step] or 0.0)
+    assert best < max(read)
+    assert run.metrics["kept_step"] == best
+    assert f"of step {best}, which is the best" in events[-1].message
+    assert run._measured(len(HELD)).loss == pytest.approx(read[best])
+    then = spent()
+    training = then.train(tmp_path, lambda: "run", 0, 1)
+    while next(training).step < best:
+        pass
+    assert all(map(torch.equal, run.learner.average.weights, then.learner.average.weights))
+
+
+def test_the_best_network_outlives_a_kill(tired: tuple[Work, list[Event]], tmp_path: Path) -> None:
+    run, events = tired
+    kept, last = run.metrics["kept_step"], events[-1].step
+    training = spent().train(tmp_path, lambda: "run", 0, 1)
+    while next(training).step < last:
+        pass  # it dies past its best step, and past a checkpoint that knows of it
+    again = spent()
+    on = done(again, tmp_path)
+    assert on[0].step > kept
+    assert again.metrics == run.metrics
+    assert all(map(torch.equal, run.learner.average.weights, again.learner.average.weights))
+
+
+def test_without_patience_a_run_never_ends_early_and_keeps_its_last_network(
+    whole: tuple[Work, list[Event]],
+) -> None:
+    run, events = whole
+    assert run.metrics["kept_step"] == events[-1].step == LONG.steps
+    assert not run.learner.average.best
 
 
 HELD_FORM = CONFIG.model_copy(

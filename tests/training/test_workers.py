@@ -105,6 +105,14 @@ def test_workers_trust_a_memory_that_is_held_as_far(results: Results) -> None:
     assert all(same(first, other) for other in others)
 
 
+def test_workers_that_measure_otherwise_end_and_keep_the_same(results: Results) -> None:
+    first, *others = [each["judging"] for each in results]
+    assert all(other["read"] != first["read"] for other in others)
+    assert 0 < first["ended"][1] < first["ended"][0] < 40
+    for what in ("ended", "averages"):
+        assert all(same(first[what], other[what]) for other in others)
+
+
 def test_what_one_worker_lost_stops_all_with_the_source_and_the_step(results: Results) -> None:
     said = {each["poisoned"]["said"] for each in results}
     (message,) = said

@@ -123,6 +123,19 @@ def resumed(rank: int, world: int, folder: Path) -> Result:
     return {"stopped": run("stopped", "run"), "whole": run("whole", "run")}
 
 
+def judging(rank: int, world: int, folder: Path) -> Result:
+    """Workers whose held-out losses differ, as on machines that round otherwise, only more so."""
+    told = {"steps": 40, "evaluate_every": 1, "patience": 2, "learning_rate": 3.0}
+    held = [row(50 + rank, (KINDS[rank], ("text", "ru")))]
+    torch.manual_seed(JOB.seed)
+    work = Work(JOB.model_copy(update=told), space(), ROWS, [held, [], []], {})
+    (folder / "judging").mkdir(exist_ok=True)
+    events = list(work.train(folder / "judging", lambda: "run", rank, world))
+    read = [event.held_out_loss for event in events]
+    ended = events[-1].step, work.metrics["kept_step"]
+    return {"read": read, "ended": ended, "averages": work.learner.average.weights}
+
+
 def poisoned(rank: int, world: int) -> Result:
     """In the second step the last worker alone has lost what it knew of sounds."""
     made = learner(JOB)
@@ -154,7 +167,7 @@ def _main(rank: int, world: int, folder: Path) -> None:
         timeout=timedelta(seconds=60),
     )  # fmt: skip
     results = {scene.__name__: scene(rank, world) for scene in SCENES}
-    results["resumed"] = resumed(rank, world, folder)
+    results |= {scene.__name__: scene(rank, world, folder) for scene in (resumed, judging)}
     torch.save(results, folder / f"{rank}.pt")
     dist.destroy_process_group()
 
