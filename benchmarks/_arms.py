@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from benchmarks._text_data import Batch, Stories
+from rankspace.training.job import DECAY
 
 Law = Float[Tensor, "b v"]
 """Probabilities of every next symbol."""
@@ -18,6 +19,9 @@ class Arm(ABC):
     model: nn.Module
     average: bool
     """Whether what is measured is the moving average of the weights."""
+
+    decay: float = DECAY
+    """Share of the steps over which rates fall to zero."""
 
     @property
     def parameters(self) -> int:

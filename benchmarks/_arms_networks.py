@@ -57,7 +57,7 @@ class Ours(Arm):
         self.model = self.network = Network(config)
         self.space = corpus.spaced(config.order)
         from_statistics(self.network, self.space)
-        self.average = spec.average
+        self.average, self.decay = spec.average, spec.decay
         self.spec, self.corpus = spec, corpus
         self.readout = Readout(self.space)
         self.blend = nn.Linear(config.width, 1)

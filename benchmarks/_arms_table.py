@@ -15,6 +15,7 @@ from rankspace.errors import InvalidConfig
 from rankspace.model.network import Network
 from rankspace.model.presets import NetworkConfig, Preset, Shape, network
 from rankspace.ranks.coordinate import GRID
+from rankspace.training.job import DECAY
 
 TOLERANCE = 0.03
 """How far from the common count of parameters an arm may be."""
@@ -45,13 +46,13 @@ class Spec:
     loud: bool = False
     """Matrices that write into the stream are small at birth in place of zero."""
 
-    steady: bool = False
-    """Rates do not fall at the end."""
+    decay: float = DECAY
+    """Share of the steps over which rates fall to zero."""
 
     @property
     def varied(self) -> bool:
-        """Whether it is begun or moved otherwise than its preset."""
-        return self.loud or self.steady or "hold" in self.switches
+        """Whether it is begun or held otherwise than its preset."""
+        return self.loud or "hold" in self.switches
 
 
 HELD: dict[str, Any] = {"memory": "held", "order": 5, "document": True}
@@ -62,7 +63,8 @@ TEXT = HELD | NOISE | NATIVE
 
 
 def _rank(**switches: Any) -> Spec:
-    return Spec(switches=TEXT | switches)
+    """With rates that do not fall: the average of the weights is better than their end."""
+    return Spec(switches=TEXT | switches, decay=0.0)
 
 
 def _pairs(**switches: Any) -> Spec:
@@ -74,6 +76,7 @@ SPECS: dict[str, Spec] = {
     "gpt2": Spec("gpt2", average=False),
     "gpt2+held": Spec("gpt2", HELD, average=False),
     "gpt2+noise": Spec("gpt2", NOISE, average=False),
+    "gpt2+average": Spec("gpt2", decay=0.0),
     "prism": Spec("prism", average=False),
     "prism-noise": Spec("prism", {"noise_end": 0.0, "noise_birth": 0.0}, average=False),
     "prism-untied": Spec("prism", {"tied": False}, average=False),
@@ -81,22 +84,21 @@ SPECS: dict[str, Spec] = {
     "prism-one-base": Spec("prism", {"rotary_bases": [1e4]}, average=False),
     "crate": Spec("crate", average=False),
     "rank": _rank(),
-    "rank_moe": Spec("rank_moe", TEXT),
+    "rank_moe": Spec("rank_moe", TEXT, decay=0.0),
     "rank-speak": _rank(all_blocks_speak=False),
     "rank-gate": _rank(gated=False),
     "rank-beta": _rank(query_key_norm=False),
     "rank-rotary": _rank(rotary=False),
     "rank-coordinate": _rank(rank_buckets=0),
-    "rank-noise": Spec(switches=HELD | NATIVE),
+    "rank-noise": Spec(switches=HELD | NATIVE, decay=0.0),
     "rank-order": _rank(order=2),
     "rank-document": _rank(document=False),
     "rank-held": _pairs(),
     "rank-prior": _pairs(prior=False),
-    "rank-muon": Spec(switches=TEXT, recipe="gpt2"),
-    "rank-average": Spec(switches=TEXT, average=False),
+    "rank-muon": Spec(switches=TEXT, recipe="gpt2", decay=0.0),
+    "rank-average": Spec(switches=TEXT, average=False, decay=0.0),
     "rank-dropout": _rank(dropout=0.0),
-    "rank-zero": Spec(switches=TEXT, loud=True),
-    "rank-decay": Spec(switches=TEXT, steady=True),
+    "rank-zero": Spec(switches=TEXT, loud=True, decay=0.0),
     "rank+full": _pairs(memory="full"),
     "rank+scalar": _pairs(memory="scalar"),
     "rank+counts": _pairs(memory="counts"),
@@ -121,7 +123,9 @@ SPECS: dict[str, Spec] = {
     "rank+heads": _rank(hold={"attention": 0.6}),
     "rank+gates": _rank(hold={"gate": 0.7}),
     "rank+output": _rank(hold={"output": 0.5}),
-    "rank_moe+router": Spec("rank_moe", TEXT | {"hold": {"router": 0.8}}),
+    "rank+softmax+pmi": _rank(speak="softmax", birth="pmi"),
+    "rank+decay": Spec(switches=TEXT),
+    "rank_moe+router": Spec("rank_moe", TEXT | {"hold": {"router": 0.8}}, decay=0.0),
 }
 """A minus takes an element out of `rank`, a plus puts one in; forms of the memory replace it.
 

@@ -1,10 +1,11 @@
 """One training loop for all neural arms: the same texts, steps, schedule, stopping and figures.
 
 Every step reads 16 stories. Rates rise, hold and fall to zero at the last step (the schedule of
-rankspace.training.optimizer). Every 100,000 symbols the first 128 held-out stories are read; what
-is reported is the state that was best there, on the other held-out stories. Training ends when
-those 128 have not become better for `patience` readings; the first quarter does not count, for an
-arm that begins with a memory gets worse before it gets better.
+rankspace.training.optimizer); those of `rank` do not fall, for its average of the weights does as
+much. Every 100,000 symbols the first 128 held-out stories are read; what is reported is the state
+that was best there, on the other held-out stories. Training ends when those 128 have not become
+better for `patience` readings; the first quarter does not count, for an arm that begins with a
+memory gets worse before it gets better.
 
 Units: tokens are symbols that were asked for; seconds are those of steps, without any reading.
 """
@@ -78,7 +79,7 @@ def run(arm: Arm, corpus: Corpus, plan: Plan, progress: Progress) -> Result:
         with fast():
             loss = arm.loss(batch, corpus.train, step / steps)
         loss.backward()
-        norms.append(arm.step(factor(step, steps), (step + 1) / steps))
+        norms.append(arm.step(factor(step, steps, arm.decay), (step + 1) / steps))
         if average:
             average.update(step)
         seconds += time.perf_counter() - began

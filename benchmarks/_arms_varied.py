@@ -1,4 +1,4 @@
-"""Arms that differ from `rank` in how they are born, paced and held, not in what they compute."""
+"""Arms that differ from `rank` in how they are born and held, not in what they compute."""
 
 import torch
 from jaxtyping import Float
@@ -10,14 +10,13 @@ from benchmarks._text_data import Batch, Corpus, Stories
 from rankspace.model import held
 from rankspace.model.presets import NetworkConfig
 from rankspace.training.loop import HOLD_EVERY, HOLD_ROWS
-from rankspace.training.optimizer import DECAY
 
 LOUD = 0.02
 """Deviation of the matrices that write into the stream, where they are not zero at birth."""
 
 
 class Varied(Ours):
-    """The same network, otherwise begun and otherwise moved."""
+    """The same network, otherwise begun or otherwise held."""
 
     def __init__(self, spec: Spec, corpus: Corpus, config: NetworkConfig, rate: float) -> None:
         super().__init__(spec, corpus, config, rate)
@@ -32,8 +31,7 @@ class Varied(Ours):
         return super().loss(batch, stories, progress)
 
     def step(self, factor: float, progress: float) -> float:
-        stays = self.spec.steady and progress > 1 - DECAY
-        norm = super().step(1.0 if stays else factor, progress)
+        norm = super().step(factor, progress)
         if self.network.config.hold and self._steps % HOLD_EVERY == 0 and self._latest:
             self._control(self._latest)
         self._steps += 1

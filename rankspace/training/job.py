@@ -17,6 +17,9 @@ Phase = Literal[
     "saving", "done",
 ]  # fmt: skip
 
+DECAY = 0.5
+"""Share of the steps over which rates fall, if nothing else is asked for."""
+
 _NAME = r"^([a-z0-9][a-z0-9-]{0,30}/)?[a-z0-9][a-z0-9-]{0,62}$"
 """What models and aliases are called; a tenant's name may come before theirs."""
 
@@ -53,6 +56,10 @@ class JobConfig(Config):
 
     learning_rate: float = Field(default=1.0, gt=0, le=10)
     """Multiplies the size's own learning rates."""
+
+    decay: float = Field(default=DECAY, ge=0, le=1)
+    """Share of the steps, the last ones, over which the rates fall to nothing. At 0 they never do:
+    what is kept is an average of the weights anyway, and for `rank` on texts that is better."""
 
     seed: int = Field(default=0, ge=0, lt=2**63)
     """Same seed, snapshot and machine: same model, bit for bit."""

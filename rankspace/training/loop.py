@@ -160,7 +160,7 @@ class Learner:
         if lost:
             raise Diverged(f"the loss of {', '.join(lost)} is no number in step {step}: {advice}")
         try:
-            self.norm = self.optimizer.step(factor(step, self.config.steps))
+            self.norm = self.optimizer.step(factor(step, self.config.steps, self.config.decay))
         except Diverged as error:
             told = f"{error} in step {step}, which read {', '.join(drawn)}: {advice}"
             raise Diverged(told) from error

@@ -2,7 +2,7 @@
 
 Muon makes the update of a matrix orthogonal, which takes larger steps in the directions a
 gradient rarely points to; tables, gains and biases have no such directions. Rates rise over a few
-steps, hold, and fall linearly to zero over the last half.
+steps, hold, and fall linearly to zero over the last ones, or never.
 
 Source: Jordan et al., "Muon", 2024; Loshchilov & Hutter, "Decoupled Weight Decay", 2019 (both
 recalled).
@@ -17,12 +17,10 @@ from rankspace.errors import Diverged
 from rankspace.model.native import passes
 from rankspace.model.network import Network
 from rankspace.model.presets import Preset
+from rankspace.training.job import DECAY
 from rankspace.training.muon import Muon
 
 WARM_UP = 20
-DECAY = 0.5
-"""Share of the steps over which rates fall."""
-
 RATES: dict[Preset, tuple[float, float]] = {
     "rank": (0.05, 7.5e-3),
     "rank_moe": (0.05, 7.5e-3),
@@ -89,9 +87,9 @@ class Optimizer:
         return norm
 
 
-def factor(step: int, steps: int) -> float:
-    """Share of the full rates at a step, counted from 0."""
-    left = (steps - step) / max(1.0, steps * DECAY)
+def factor(step: int, steps: int, decay: float = DECAY) -> float:
+    """Share of the full rates at a step, counted from 0; they fall over the last `decay` of all."""
+    left = (steps - step) / max(1.0, steps * decay)
     return min(1.0, (step + 1) / WARM_UP, left)
 
 

@@ -149,6 +149,18 @@ def test_lower_blocks_are_supervised_at_their_weight() -> None:
     assert losses[2] > losses[0]
 
 
+def test_rates_fall_over_as_many_steps_as_the_job_says() -> None:
+    """In its last step a job whose rates never fall moves as far as in the middle."""
+    batch, moved = feed().pack(feed().batch(0, EVEN), 0, 1), []
+    for decay in (0.0, 1.0):
+        job = THREE.model_copy(update={"decay": decay, "steps": 100})
+        learner = Learner(awake().requires_grad_(), READOUT, job)
+        before = learner.network.embed.weight.detach().clone()
+        learner.step(batch, job.steps - 1, 3)
+        moved.append(float((learner.network.embed.weight - before).detach().norm()))
+    assert moved[1] == pytest.approx(moved[0] / 100, rel=0.02)
+
+
 def test_betas_that_are_held_move_and_those_that_learn_are_left_to_learn() -> None:
     network = born(hold={"attention": 0.6})
     before = [weight.clone() for weight in network.held("attention")]

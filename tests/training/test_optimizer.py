@@ -12,7 +12,8 @@ from rankspace.errors import Diverged
 from rankspace.model.presets import Preset
 from rankspace.training import checkpoint
 from rankspace.training.checkpoint import Progress
-from rankspace.training.optimizer import CLIP, DECAY, WARM_UP, Average, Optimizer, factor, shapes
+from rankspace.training.job import DECAY
+from rankspace.training.optimizer import CLIP, WARM_UP, Average, Optimizer, factor, shapes
 from tests.model.networks import PRESETS, awake, born
 
 
@@ -31,6 +32,8 @@ def test_rates_hold_between_the_rise_and_the_fall() -> None:
     steps = 1000
     assert {factor(step, steps) for step in range(WARM_UP, int(steps * (1 - DECAY)))} == {1.0}
     assert factor(steps - 1, steps) == pytest.approx(1 / (steps * DECAY))
+    assert {factor(step, steps, 0.0) for step in range(WARM_UP, steps)} == {1.0}
+    assert factor(steps - 1, steps, 1.0) == pytest.approx(1 / steps)
 
 
 @PRESETS
