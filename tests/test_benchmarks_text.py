@@ -164,7 +164,7 @@ def test_levels_end_in_the_whole_network(name: str, corpus: Corpus) -> None:
     assert (top["nats"] == pytest.approx(whole["nats"])) == (name == "gpt2")  # it speaks alone
 
 
-def test_arms_are_begun_paced_and_held_as_they_say(corpus: Corpus) -> None:
+def test_arms_are_begun_and_held_as_they_say(corpus: Corpus) -> None:
     plain, loud, held = (arm_of(name, corpus) for name in ("rank", "rank-zero", "rank+heads"))
     for arm, silent in ((plain, True), (loud, False)):
         written = [w for name, w in arm.model.named_parameters() if name.endswith("out.weight")]
