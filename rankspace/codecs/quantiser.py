@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.float32]
 
@@ -79,7 +80,16 @@ def closest(points: Floats, book: Floats) -> NDArray[np.intp]:
 
 
 def fit(points: Floats, shape: tuple[int, int, int], seed: int, lens: Floats) -> Quantiser:
-    """Learn from [N, P] points; the shape is (dims, codes, levels), the lens [P, P]."""
+    """Learn from [N, P] points; the shape is (dims, codes, levels), the lens [P, P].
+
+    On one thread: several add up in an order that changes with their number and, from three on,
+    with every run, and points between two centroids go to the one or to the other by it.
+    """
+    with threadpool_limits(1):
+        return _fit(points, shape, seed, lens)
+
+
+def _fit(points: Floats, shape: tuple[int, int, int], seed: int, lens: Floats) -> Quantiser:
     dims, codes, levels = shape
     mean = points.mean(0, dtype=np.float64).astype(np.float32)
     seen = (points - mean) @ lens

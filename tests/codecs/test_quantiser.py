@@ -1,6 +1,7 @@
 """The quantiser against brute force."""
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from rankspace.codecs.quantiser import fit
 
@@ -33,3 +34,13 @@ def test_every_level_brings_points_closer() -> None:
 def test_learning_twice_gives_the_same() -> None:
     first, second = (fit(POINTS, (4, 30, 2), 7, np.eye(6, dtype=np.float32)) for _ in range(2))
     assert np.array_equal(first.books, second.books)
+
+
+def test_learning_gives_the_same_on_any_number_of_threads() -> None:
+    points = np.random.default_rng(1).normal(size=(20_000, 24)).astype(np.float32)
+    learnt = []
+    for threads in (1, 2, 4, 4, 8):  # more than the cores there are will do
+        with threadpool_limits(threads):
+            learnt.append(fit(points, (12, 64, 2), 7, np.eye(24, dtype=np.float32)))
+    assert all(np.array_equal(learnt[0].books, each.books) for each in learnt)
+    assert all(np.array_equal(learnt[0].turn, each.turn) for each in learnt)

@@ -4,8 +4,6 @@ Not to the bit. The step's documents lie in other rows where two share it, so su
 sixteen bits round otherwise: 3e-6 of the weights after one step in float32. And Muon gives every
 direction of a gradient steps of one size, also those that are hardly more than rounding, so what
 differs grows: to a hundredth of the weights in 14 steps.
-
-Each worker has one thread: on some processors codecs that are learnt with two are others.
 """
 
 import asyncio
@@ -43,18 +41,13 @@ def store() -> Iterator[Store]:
         yield opened
 
 
-async def learnt(store: Store, workers: int) -> tuple[Job, list[State]]:
+async def learnt(store: Store, trainer: RayTrainer, workers: int) -> tuple[Job, list[State]]:
     """A job that so many workers share, and what the network of each has come to."""
     config = JOB.model_copy(update={"workers": workers}).model_dump(mode="json")
     job_id = store.catalogue.jobs.create("", config).job_id
-    cluster = ClusterConfig(cpus=workers)
-    trainer = RayTrainer(store.config, cluster, "tests.services.learning:learn")
-    try:
-        await trainer.start(job_id)
-        while (job := store.catalogue.jobs.get(job_id)).state not in ENDED:  # noqa: ASYNC110
-            await asyncio.sleep(0.1)
-    finally:
-        await trainer.close()
+    await trainer.start(job_id)
+    while (job := store.catalogue.jobs.get(job_id)).state not in ENDED:  # noqa: ASYNC110
+        await asyncio.sleep(0.1)
     assert job.state == "succeeded", job.last_event
     folder = store.job_folder(job_id)
     return job, [torch.load(folder / f"{rank}.pt") for rank in range(workers)]
@@ -74,8 +67,12 @@ def apart(one: State, other: State) -> float:
 
 
 async def test_two_workers_trust_a_memory_that_is_held_as_one_does(store: Store) -> None:
-    alone, (one,) = await learnt(store, 1)
-    shared, (first, second) = await learnt(store, 2)
+    trainer = RayTrainer(store.config, ClusterConfig(cpus=2), "tests.services.learning:learn")
+    try:
+        alone, (one,) = await learnt(store, trainer, 1)
+        shared, (first, second) = await learnt(store, trainer, 2)
+    finally:
+        await trainer.close()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert one[LAWS[1]].std(0).min() > 0, "groups differ in whom they trust"
     assert 0 < apart(one, first) < 0.05
