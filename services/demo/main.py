@@ -41,7 +41,7 @@ from services.demo.server import running
 FOLDER = Path(".rankspace/demo")
 JOB = JobConfig(
     streams=sample.STREAMS,
-    weights={"digits": 4.2, "photos": 3.3, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
+    weights={"digits": 4.2, "photos": 4.4, "spoken": 0.8, "clips": 0.5, "sentences": 0.4},
     model="demo",
     size="tiny",
     steps=780,

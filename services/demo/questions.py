@@ -19,7 +19,7 @@ WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight",
 LIMITS = Limits()
 SEED = 20_261
 
-DRAWN_PER_DIGIT, SPOKEN_PER_DIGIT = 10, 4
+BENT_PER_PHOTO, DRAWN_PER_DIGIT, SPOKEN_PER_DIGIT = 4, 10, 4
 CAPTIONS_SPOKEN, SENTENCES = 6, 6
 
 CERTAIN = Sampling(greedy=True)
@@ -80,9 +80,9 @@ def handwritten(samples: Samples) -> Asked:
 
 
 def photos(samples: Samples) -> Asked:
-    """Bent photo → Russian caption."""
+    """Photo, bent in several ways → Russian caption."""
     rng = np.random.default_rng(SEED)
-    for sample in samples["photos"]:
+    for sample in [*samples["photos"]] * BENT_PER_PHOTO:
         yield Question(
             "known_photo",
             _bent(sample, rng),
