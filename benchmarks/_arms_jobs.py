@@ -84,7 +84,7 @@ def why_not(arm: str) -> str:
     """Why an arm cannot run here; empty if it can."""
     if arm in _arms_counts.BASELINES:
         return ""
-    if arm in _peers_text.PEERS:
+    if arm in _peers_text.ARMS:
         return _peers_text.missing(arm)
     return missing(arm) if arm in SPECS else "no arm of this name"
 
@@ -93,11 +93,12 @@ def built(job: Job, settings: Settings, corpus: Corpus) -> Arm:
     """The neural arm of a job, at its birth."""
     torch.manual_seed(job.seed)
     size = {"width": settings.width, "depth": settings.depth}
-    if job.arm in _peers_text.PEERS:
+    if job.arm in _peers_text.ARMS:
+        name = job.arm.removesuffix(_peers_text.STEADY)
         model = _peers_text.build(
-            job.arm, corpus.vocabulary.size, settings.context, settings.dropout, **size
+            name, corpus.vocabulary.size, settings.context, settings.dropout, **size
         )
-        return _peers_text.Peer(model, settings.context, job.rate)
+        return _peers_text.Peer(model, settings.context, job.rate, name != job.arm)
     spec = SPECS[job.arm]
     config = shaped(
         spec, corpus, settings.context, settings.parameters, **size, dropout=settings.dropout

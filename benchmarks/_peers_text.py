@@ -4,7 +4,8 @@ Both are made from a config, without any hub: 6 layers of 192, 3 heads, tied emb
 positions, the dropout of the others, and AdamW at GPT-2's weight decay. Rates, schedule, clipping
 and texts are those of all arms. x-transformers scales tied logits by 1 and not by its default of
 D^-1/2, with which it learns much more slowly here (1.80 against 1.60 bits a byte of GPT-2 after
-60,000 tokens).
+60,000 tokens). Under a name with +average rates never fall and the average of the weights is
+measured, as with `rank`.
 """
 
 from importlib import import_module
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 
 from benchmarks._arms import Arm, Law
 from benchmarks._text_data import Batch, Stories
+from rankspace.training.job import DECAY
 from rankspace.training.optimizer import CLIP
 
 RATE = 1e-3
@@ -26,10 +28,14 @@ RATE = 1e-3
 PEERS = {"hf_gpt2": "transformers", "xt": "x_transformers"}
 """Arm and the package it is of."""
 
+STEADY = "+average"
+ARMS = (*PEERS, *(name + STEADY for name in PEERS))
+"""Peers as they are, and with rates that never fall and the average of the weights."""
+
 
 def missing(name: str) -> str:
     """Why this peer cannot run here; empty if it can."""
-    package = PEERS[name]
+    package = PEERS[name.removesuffix(STEADY)]
     return "" if find_spec(package) else f"{package} is not installed"
 
 
@@ -73,10 +79,9 @@ class _Gpt2(nn.Module):
 class Peer(Arm):
     """A peer's model between batches and nats."""
 
-    average = False
-
-    def __init__(self, model: nn.Module, context: int, rate: float) -> None:
+    def __init__(self, model: nn.Module, context: int, rate: float, steady: bool) -> None:
         self.model = model
+        self.average, self.decay = steady, 0.0 if steady else DECAY
         self._context = context
         self._rate = RATE * rate
         self._optimizer = torch.optim.AdamW(

@@ -8,12 +8,12 @@
 
 All neural arms have the same count of parameters (within 3 %), symbols, texts in the same order,
 token budget and grid of rates. Rates fall over the second half, but for `rank`, whose average of
-the weights is measured in place of that; gpt2+average is GPT-2 with both. Dropout is 0.1; what
-`rank` reads is noised and its dropout is 0.2, as in gpt2+noise. The rate is chosen at seed 0 on 128
-held-out stories, which also stop the training and choose the best state; figures are of the other
-held-out stories, document by document, every byte once (benchmarks/_text_data.py). Variants of an
-arm, named after it with a minus or a plus, take its rate (`--arms all` has what is tried over
-`rank` too).
+the weights is measured in place of that; gpt2+average, hf_gpt2+average and xt+average are the
+baselines with both. Dropout is 0.1; what `rank` reads is noised and its dropout is 0.2, as in
+gpt2+noise. The rate is chosen at seed 0 on 128 held-out stories, which also stop the training and
+choose the best state; figures are of the other held-out stories, document by document, every byte
+once (benchmarks/_text_data.py). Variants of an arm, named after it with a minus or a plus, take its
+rate (`--arms all` has what is tried over `rank` too).
 Intervals are 95 % t-intervals over seeds. Seconds are tokens times the seconds of one, measured
 alone after all else.
 """
@@ -32,7 +32,7 @@ from benchmarks._arms_counts import BASELINES
 from benchmarks._arms_jobs import Job, Settings, finish, found, plain, why_not, work
 from benchmarks._arms_levels import table as blocks
 from benchmarks._arms_table import SPECS
-from benchmarks._peers_text import PEERS
+from benchmarks._peers_text import ARMS as PEERS
 from benchmarks._text_data import stories
 from benchmarks._text_samples import Judge
 from rankspace.errors import NotFound
@@ -46,7 +46,7 @@ DEFAULT = (
     *BASELINES, *GPT2, "prism", "crate", "rank", "rank_moe",
     *(name for name in SPECS if name.startswith("rank-")),
     "rank+add5", "rank+mix5", "rank+mix5-leaky", "rank+stack5", "gpt2+held", "gpt2+noise",
-    "gpt2+average",
+    *(f"{name}+average" for name in GPT2),
 )  # fmt: skip
 QUICK = Settings(
     stories=60, held_out=16, budget=6000, symbols=512, parameters=285_696, width=96, depth=2,

@@ -63,7 +63,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 
 
 def arm_of(name: str, corpus: Corpus) -> Arm:
-    pytest.importorskip(_peers_text.PEERS.get(name, "torch"))
+    pytest.importorskip(_peers_text.PEERS.get(name.removesuffix(_peers_text.STEADY), "torch"))
     return built(Job(name), SMALL, corpus)
 
 
@@ -179,9 +179,11 @@ def test_arms_are_begun_and_held_as_they_say(corpus: Corpus) -> None:
 
 
 def test_an_arm_falls_and_averages_as_it_says(corpus: Corpus) -> None:
-    told = {name: arm_of(name, corpus) for name in ("gpt2", "gpt2+average", "rank", "rank+decay")}
+    names = ("gpt2", "gpt2+average", "hf_gpt2", "hf_gpt2+average", "rank", "rank+decay")
+    told = {name: arm_of(name, corpus) for name in names}
     assert {name: (arm.decay, arm.average) for name, arm in told.items()} == {
         "gpt2": (DECAY, False), "gpt2+average": (0, True),
+        "hf_gpt2": (DECAY, False), "hf_gpt2+average": (0, True),
         "rank": (0, True), "rank+decay": (DECAY, True),
     }  # fmt: skip
 
