@@ -28,11 +28,11 @@ from typing import Any
 import numpy as np
 from scipy.stats import t as student
 
+from benchmarks import _peers_text
 from benchmarks._arms_counts import BASELINES
 from benchmarks._arms_jobs import Job, Settings, finish, found, plain, why_not, work
 from benchmarks._arms_levels import table as blocks
 from benchmarks._arms_table import SPECS
-from benchmarks._peers_text import ARMS as PEERS
 from benchmarks._text_data import stories
 from benchmarks._text_samples import Judge
 from rankspace.errors import NotFound
@@ -229,7 +229,7 @@ def options() -> argparse.Namespace:
 
 def chosen(names: str) -> list[str]:
     """Arms that can run here; says of the others why not."""
-    everything = dict.fromkeys((*BASELINES, *PEERS, *SPECS))
+    everything = dict.fromkeys((*BASELINES, *_peers_text.ARMS, *SPECS))
     asked = list(everything) if names == "all" else names.split(",") if names else list(DEFAULT)
     for name in asked:
         if why := why_not(name):

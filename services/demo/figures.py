@@ -16,7 +16,7 @@ ACCURACIES: Mapping[str, tuple[str, float | None, str]] = {
     "known_photo": (
         "known_photo_acc",
         0.90,
-        "photos, unseen crop, turn, noise and colours → their Russian caption",
+        "views of known photos, unseen crop, turn, noise and colours → their Russian caption",
     ),
     "text_to_image": (
         "text_to_image_acc",

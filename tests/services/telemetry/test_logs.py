@@ -11,7 +11,7 @@ WRITES = """
 import logging
 from services.telemetry.logs import log, start
 start(process=3)
-log.info("ours", text="x" * 3000)
+log.info("ours", text="x" * 1000)
 logging.warning("a library's")
 """
 
